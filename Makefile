@@ -1,0 +1,38 @@
+# One command each: make up | down | demo | test | check | lock
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := up
+.PHONY: up down demo test check lock set-up set-up-dev
+
+SET_UP := deployments/one_machine/set_up.sh
+EMF := .venv/bin/emf
+COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
+
+up: set-up ## the whole platform on this machine
+	@$(EMF) up
+
+down: ## and away again; what is stored stays
+	@if [ -x $(EMF) ]; then $(EMF) down; else echo "Nothing runs: there is no .venv."; fi
+
+demo: up ## a training, from a script to its curves
+	@.venv/bin/python docs/examples/digits/demo.py
+
+test: set-up-dev ## those that need no server first, then those that start the platform
+	.venv/bin/pytest -m "not platform"
+	.venv/bin/pytest -m platform
+
+check: set-up-dev ## style, types, layers
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/pyright
+	.venv/bin/lint-imports
+
+lock: set-up ## resolve again what pyproject.toml asks for
+	$(COMPILE) pyproject.toml -o images/platform/requirements.lock
+	$(COMPILE) -c images/platform/requirements.lock --group dev -o requirements-dev.lock
+
+set-up:
+	@$(SET_UP)
+
+set-up-dev:
+	@$(SET_UP) dev

@@ -1,0 +1,1 @@
+"""Which images and instance types there are: two YAML files that the operator edits, checked when they are read."""

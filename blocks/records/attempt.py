@@ -1,0 +1,158 @@
+"""The few verbs of an instance: claim, beat, enter, checkpoint, end. Called by the controller for its callers.
+
+An attempt is one try on one lease. Whoever claims it brings a token of its own making, which from then on is the
+fence: an attempt that was given up, or has ended, answers nothing but `Fenced`.
+"""
+
+import hmac
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from blocks.records.errors import Fenced, NotAllowed
+from blocks.records.tables import Attempt, Checkpoint, Training, now
+from blocks.records.transitions import allowed, note, transition
+from blocks.records.words import Phase, Reason, TrainingState, Wish
+
+T = TrainingState
+
+
+def grant(session: Session, training: Training, *, machine: str, memory_bytes: int, gpus: Sequence[str]) -> Attempt:
+    """Write down the training's next attempt and the lease it holds, before anything is submitted for it."""
+    number = len(training.attempts) + 1
+    attempt = Attempt(
+        id=f"{training.id}-a{number}",
+        number=number,
+        phase=Phase.GRANTED,
+        machine=machine,
+        memory_bytes=memory_bytes,
+        gpus=list(gpus),
+        beat_at=None,
+    )
+    training.attempts.append(attempt)
+    session.flush()
+    what = f", GPUs {', '.join(gpus)}" if gpus else ""
+    note(session, training, f"Attempt {number} holds {memory_bytes / 2**30:.1f} GiB of memory{what}.")
+    return attempt
+
+
+def open_attempts(session: Session) -> Sequence[Attempt]:
+    """Return the attempts that hold a lease, oldest first."""
+    query = select(Attempt).where(Attempt.ended_at.is_(None)).order_by(Attempt.granted_at)
+    return session.scalars(query).unique().all()
+
+
+def claim_code(secret: str, attempt_id: str) -> str:
+    """Return the code that lets one run claim this attempt, once; the same after every restart."""
+    return hmac.new(secret.encode(), attempt_id.encode(), sha256).hexdigest()
+
+
+def claim(session: Session, attempt_id: str, token: str, flow_run_id: str) -> Attempt:
+    """Bind an attempt to the run that calls. The same caller may call again; any other is fenced.
+
+    Raises:
+        Fenced: it ended, or another run holds it.
+    """
+    attempt = _open(session, attempt_id)
+    if attempt.token_hash and attempt.token_hash != _hash(token):
+        raise Fenced(f"The attempt {attempt_id} belongs to another run.")
+    if not attempt.token_hash:
+        attempt.token_hash, attempt.flow_run_id, attempt.phase = _hash(token), flow_run_id, Phase.STAGING_IN
+        note(session, attempt.training, f"Attempt {attempt.number} started on {attempt.machine}.")
+    attempt.beat_at = now()
+    return attempt
+
+
+def authenticate(session: Session, attempt_id: str, token: str) -> Attempt:
+    """Return the open attempt that this token belongs to.
+
+    Raises:
+        Fenced: it ended, or the token is not its own.
+    """
+    attempt = _open(session, attempt_id)
+    if not attempt.token_hash or not hmac.compare_digest(attempt.token_hash, _hash(token)):
+        raise Fenced(f"This token is not that of the attempt {attempt_id}.")
+    return attempt
+
+
+def beat(attempt: Attempt, progress: str) -> Wish:
+    """Renew the lease, keep what it is doing, and answer what is wished of it."""
+    attempt.beat_at = now()
+    attempt.progress = progress[:255]
+    return Wish(attempt.training.wish)
+
+
+def run(session: Session, attempt: Attempt) -> None:
+    """Note that the script has started: the maximum time counts from here."""
+    if attempt.running_at is None:
+        attempt.running_at, attempt.phase = now(), Phase.RUNNING
+        if attempt.training.state == T.CREATE_IN_PROGRESS:
+            transition(session, attempt.training, T.RUNNING)
+
+
+def stage_out(session: Session, attempt: Attempt, to: TrainingState, reason: Reason | None, message: str) -> None:
+    """Note that the script has ended and what it left is being put in its places."""
+    if attempt.running_at and attempt.stopped_running_at is None:
+        attempt.stopped_running_at = now()
+    attempt.phase = Phase.STAGING_OUT
+    if attempt.training.state != to and allowed("training", attempt.training.state, to):
+        transition(session, attempt.training, to, reason=reason, message=message)
+
+
+def checkpoint(session: Session, attempt: Attempt, number: int, path: str, files: int, size: int) -> None:
+    """Note a committed checkpoint; the same one twice is one."""
+    if all(known.number != number for known in attempt.checkpoints):
+        attempt.checkpoints.append(Checkpoint(number=number, path=path, files=files, bytes=size))
+        note(session, attempt.training, f"Checkpoint {number} of attempt {attempt.number}: {files} file(s) at {path}")
+
+
+def end(
+    session: Session,
+    attempt: Attempt,
+    to: TrainingState,
+    *,
+    reason: Reason | None,
+    message: str,
+    evidence: dict[str, Any],
+) -> None:
+    """End an attempt, give its lease back, and move the training to where the verdict says.
+
+    `to` is COMPLETE, STOPPED, FAIL_TRAIN or CREATE_FAILED, or CREATE_IN_PROGRESS: it waits for its next attempt.
+    """
+    attempt.ended_at, attempt.phase = now(), Phase.ENDED
+    attempt.reason, attempt.message, attempt.evidence = reason or "", message, evidence
+    training = attempt.training
+    if training.state == to == T.CREATE_IN_PROGRESS:
+        note(session, training, f"Attempt {attempt.number} ended: {message}", reason=reason)
+        return
+    for step in _way(training.state, to):
+        transition(session, training, step, reason=reason, message=message, evidence=evidence)
+
+
+def _way(state: str, to: TrainingState) -> Sequence[TrainingState]:
+    """Return the states to pass on the way: an end may be told before its own 'in progress' was."""
+    between = {
+        T.COMPLETE: T.COMPLETE_IN_PROGRESS,
+        T.STOPPED: T.STOP_IN_PROGRESS,
+        T.FAIL_TRAIN: T.FAIL_TRAIN_IN_PROGRESS,
+    }
+    if allowed("training", state, to):
+        return [to]
+    step = between.get(to)
+    if step is None or not allowed("training", state, step):
+        raise NotAllowed(f"A training that is {state} cannot end as {to}.")
+    return [step, to]
+
+
+def _open(session: Session, attempt_id: str) -> Attempt:
+    attempt = session.get(Attempt, attempt_id, with_for_update={"of": Attempt})
+    if attempt is None or attempt.ended_at is not None:
+        raise Fenced(f"The attempt {attempt_id} has ended or was given up; nothing it says counts any more.")
+    return attempt
+
+
+def _hash(token: str) -> str:
+    return sha256(token.encode()).hexdigest()

@@ -1,0 +1,117 @@
+"""Copying many objects at once between an object store and this machine's disk."""
+
+import math
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from boto3.s3.transfer import TransferConfig, create_transfer_manager
+from s3transfer.subscribers import BaseSubscriber
+
+from blocks.storage.errors import Changed
+from blocks.storage.landing import Landing
+from blocks.storage.location import Location
+from blocks.storage.os_errors import os_faults
+from blocks.storage.s3_errors import s3_faults
+from blocks.storage.store import THREADS, Meter
+from blocks.storage.upload import Source
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MIB = 1024 * 1024
+CHUNK = 32 * MIB
+"""Bytes of one part at the least."""
+PARTS = 1000
+"""Parts that one object may have at the most, Swift's default."""
+
+
+def chunk(size: int) -> int:
+    """Return the bytes of each part of an object of `size` bytes: at most 1,000 parts, none below 32 MiB."""
+    return max(CHUNK, math.ceil(size / PARTS))
+
+
+def fetch(client: "S3Client", place: Location, base: str, landings: list[Landing], meter: Meter) -> None:
+    """Download each landing's object, first to a temporary name; its folder is there already.
+
+    Args:
+        client: of the endpoint of `place`.
+        place: what is downloaded, for messages and its container.
+        base: what goes before each landing's key to make the object's.
+        landings: what to fetch, and where to.
+        meter: told of every byte.
+
+    Raises:
+        Changed: an object has another size than it was listed with.
+    """
+    full = [landing for landing in landings if landing.entry.size]
+    with _manager(client, place, "download", CHUNK) as manager:
+        waiting = [
+            (landing, manager.download(place.container, base + landing.entry.key, str(landing.target), **_count(meter)))
+            for landing in full
+        ]
+        for landing, future in waiting:
+            with _faults(place, f"download {landing.entry.key!r} from"):
+                future.result()
+    for landing in landings:
+        with os_faults(landing.target, "write"):
+            if not landing.entry.size:  # no range of an empty object can be asked for
+                landing.target.touch()
+            found = landing.target.stat().st_size
+        if found != landing.entry.size:
+            listed = f"{landing.entry.size} bytes were listed"
+            raise Changed(f"{landing.entry.key!r} in {place} has {found} bytes, {listed}.", "Try again.")
+
+
+def send(client: "S3Client", place: Location, chosen: list[Source], meter: Meter) -> None:
+    """Upload each file to its location.
+
+    Raises:
+        Changed: a file went away meanwhile.
+    """
+    largest = max((source.size for source in chosen), default=0)
+    with _manager(client, place, "upload to", chunk(largest)) as manager:
+        waiting = [
+            (source, manager.upload(str(source.path), source.place.container, source.place.key, **_count(meter)))
+            for source in chosen
+        ]
+        for source, future in waiting:
+            with _faults(source.place, f"upload {source.path} to"):
+                try:
+                    future.result()
+                except FileNotFoundError as error:
+                    raise Changed(f"{source.path} went away while it was being uploaded.", "Try again.") from error
+
+
+class _Count(BaseSubscriber):
+    """Tells the meter what was transferred; s3transfer takes back bytes of a failed try by a negative count."""
+
+    def __init__(self, meter: Meter) -> None:
+        super().__init__()
+        self._meter = meter
+
+    def on_progress(self, future: Any, bytes_transferred: int, **kwargs: Any) -> None:
+        self._meter.add(bytes_transferred)
+
+
+def _count(meter: Meter) -> dict[str, Any]:
+    return {"subscribers": [_Count(meter)]}
+
+
+@contextmanager
+def _faults(place: Location, action: str) -> Generator[None]:
+    with s3_faults(place, action), os_faults(place, action):
+        yield
+
+
+@contextmanager
+def _manager(client: "S3Client", place: Location, action: str, part: int) -> Generator[Any]:
+    """Yield s3transfer's manager; what is still under way when something fails is cancelled and cleaned up."""
+    config = TransferConfig(
+        multipart_threshold=part,
+        multipart_chunksize=part,
+        max_concurrency=THREADS,
+        preferred_transfer_client="classic",
+    )
+    with _faults(place, action), create_transfer_manager(client, config) as manager:
+        yield manager

@@ -1,0 +1,1 @@
+"""ON WHAT the platform is put."""

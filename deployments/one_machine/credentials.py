@@ -1,0 +1,61 @@
+"""The secrets of one platform: `EMF_HOME/secrets.env`, made once, readable by its owner alone."""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from blocks.settings import Settings
+from deployments.one_machine.errors import CannotStart
+
+FILE = "secrets.env"
+
+
+def ensure(settings: Settings) -> dict[str, str]:
+    """Return the secrets; those that the file does not have yet are made and added to it.
+
+    Raises:
+        CannotStart: a line of the file is not `NAME=value`.
+    """
+    file = settings.home / FILE
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    known = parse(text, file)
+    makers: Mapping[str, Callable[[], str]] = {
+        "EMF_OBJECT_STORE_ACCESS_KEY": lambda: f"{settings.account}:admin",
+        "EMF_OBJECT_STORE_SECRET_KEY": lambda: secrets.token_urlsafe(32),
+        "EMF_CLAIM_SECRET": lambda: secrets.token_urlsafe(32),  # what the codes that claim attempts are made from
+        "EMF_SWIFT_HASH_SUFFIX": lambda: secrets.token_hex(16),  # a lost one loses every object
+    }
+    made = {name: make() for name, make in makers.items() if name not in known}
+    if made:
+        _write(file, "\n".join([*text.splitlines(), *(f"{name}={value}" for name, value in made.items())]) + "\n")
+    file.chmod(0o600)
+    return known | made
+
+
+def parse(text: str, file: Path) -> dict[str, str]:
+    """Read `NAME=value` lines; empty ones and those that begin with # are skipped.
+
+    Raises:
+        CannotStart: with the file and the line's number, never its text.
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise CannotStart(f"{file}, line {number} is not of the form NAME=value.")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _write(file: Path, text: str) -> None:
+    """Replace the file whole: a reader, or a power cut, never sees half of it."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)

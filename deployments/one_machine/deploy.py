@@ -1,0 +1,110 @@
+"""What Prefect must know before anybody can run anything: the work pools, and every flow's deployment."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from blocks.settings import Settings
+from deployments.one_machine.environment import CHECKOUT, process_environment
+from deployments.one_machine.errors import DeployFailed
+from deployments.one_machine.parts import POOLS
+
+TEMPLATES = CHECKOUT / "deployments" / "work_pools"
+SECONDS = 300
+
+
+def ensure_pools(settings: Settings) -> None:
+    """See that the work pools exist with the base job templates of `deployments/work_pools`, which are the law.
+
+    Raises:
+        DeployFailed: Prefect did not take one.
+    """
+    with _prefect(settings) as client:
+        for pool in POOLS:
+            template = json.loads((TEMPLATES / f"{pool}.json").read_text(encoding="utf-8"))
+            answer = client.get(f"/work_pools/{pool}")
+            if answer.status_code == 404:
+                body = {"name": pool, "type": "process", "base_job_template": template}
+                answer = client.post("/work_pools/", json=body)
+            elif answer.is_success and answer.json()["base_job_template"] != template:
+                answer = client.patch(f"/work_pools/{pool}", json={"base_job_template": template})
+            answer.raise_for_status()
+
+
+def deploy_flows(settings: Settings) -> bool:
+    """Deploy every flow of `prefect.yaml` if anything that shapes them changed; return whether it was done.
+
+    Raises:
+        DeployFailed: with the last of Prefect's own words.
+    """
+    file = CHECKOUT / "prefect.yaml"
+    if not file.exists():
+        return False
+    stamp, now = settings.home / "prefect" / "deployed", fingerprint(settings)
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == now and _known(settings, file):
+        return False
+    _deploy_all(settings)
+    stamp.write_text(now, encoding="utf-8")
+    return True
+
+
+def _deploy_all(settings: Settings) -> None:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+            cwd=CHECKOUT,
+            env=process_environment(settings, "deploy", os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DeployFailed(f"`prefect deploy --all` took more than {SECONDS} s; try `emf up` again.") from error
+    if done.returncode:
+        raise DeployFailed(f"`prefect deploy --all` failed:\n{(done.stdout + done.stderr).strip()[-2000:]}")
+
+
+def fingerprint(settings: Settings) -> str:
+    """Return the SHA-256 of everything that a deployment is made of: names and contents."""
+    sources = [CHECKOUT / "prefect.yaml", *settings.home.glob("catalogue/*.yaml")]
+    sources += [file for layer in ("flows", "blocks") for file in (CHECKOUT / layer).rglob("*.py")]
+    sources += (CHECKOUT / "blocks" / "catalogue").glob("*.yaml")
+    digest = hashlib.sha256()
+    for source in sorted(sources):
+        content = source.read_bytes()
+        digest.update(f"{source}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def _known(settings: Settings, file: Path) -> bool:
+    """Say whether the server has a deployment of every name in `prefect.yaml`: its database may be a new one."""
+    deployments: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8")).get("deployments") or []
+    names = [deployment["name"] for deployment in deployments]
+    with _prefect(settings) as client:
+        answer = client.post("/deployments/count", json={"deployments": {"name": {"any_": sorted(set(names))}}})
+        return answer.raise_for_status().json() >= len(names)
+
+
+@contextmanager
+def _prefect(settings: Settings) -> Iterator[httpx.Client]:
+    """Open a line to Prefect's API; its errors become ours."""
+    try:
+        # Loopback only: no proxy, and reading the certificates would take longer than asking.
+        with httpx.Client(base_url=settings.prefect_api_url, timeout=30, trust_env=False, verify=False) as client:  # noqa: S501
+            yield client
+    except httpx.HTTPStatusError as error:
+        said = error.response.text[:500]
+        raise DeployFailed(f"Prefect refused {error.request.url.path}: {error.response.status_code} {said}") from error
+    except httpx.HTTPError as error:
+        raise DeployFailed(f"Prefect does not answer at {settings.prefect_api_url} ({error!r}).") from error

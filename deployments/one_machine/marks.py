@@ -1,0 +1,63 @@
+"""Which processes of this machine belong to a platform's folder, whoever started them: their environment says so.
+
+Every part and service carries EMF_HOME and EMF_PART; every process of an attempt's script carries EMF_ATTEMPT. So what
+outlived its supervisord, a kill -9 or a lost terminal is found again, and nothing of another platform is touched.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+PART, ATTEMPT, HOME = "EMF_PART", "EMF_ATTEMPT", "EMF_HOME"
+
+
+def belongs(environ: Mapping[str, str], home: Path) -> bool:
+    """Say whether a process with this environment is the platform's whose folder is `home`.
+
+    A script is not told EMF_HOME; what it is told lies in its attempt's folder, `home/work/…`.
+    """
+    if environ.get(HOME):
+        return Path(environ[HOME]).resolve() == home.resolve() and bool(environ.get(PART) or environ.get(ATTEMPT))
+    return bool(environ.get(ATTEMPT)) and any(value.startswith(f"{home}/work/") for value in environ.values())
+
+
+def find(home: Path) -> list[psutil.Process]:
+    """Return the platform's processes, without this one and those that it descends from."""
+    mine = {psutil.Process().pid, *(parent.pid for parent in psutil.Process().parents())}
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid not in mine and belongs(process.environ(), home):
+                found.append(process)
+        except (psutil.Error, OSError):  # gone, a zombie, or another user's
+            continue
+    return found
+
+
+def describe(process: psutil.Process) -> str:
+    """Return a process in words: its part or attempt, and its pid."""
+    try:
+        environ = process.environ()
+    except (psutil.Error, OSError):
+        environ = {}
+    attempt = environ.get(ATTEMPT)
+    return f"{f'the script of attempt {attempt}' if attempt else environ.get(PART, 'a process')} (pid {process.pid})"
+
+
+def end(processes: list[psutil.Process], grace: float) -> list[psutil.Process]:
+    """End processes: SIGTERM, `grace` seconds, SIGKILL; return those that are still there five seconds later."""
+    for process in processes:
+        _signal(process, kill=False)
+    _, alive = psutil.wait_procs(processes, timeout=grace)
+    for process in alive:
+        _signal(process, kill=True)
+    _, alive = psutil.wait_procs(alive, timeout=5)
+    return alive
+
+
+def _signal(process: psutil.Process, *, kill: bool) -> None:
+    try:
+        process.kill() if kill else process.terminate()
+    except psutil.NoSuchProcess:
+        return

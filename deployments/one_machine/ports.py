@@ -1,0 +1,64 @@
+"""Whether the ports of the parts are free, and who holds those that are not."""
+
+import socket
+from collections.abc import Iterable
+
+import psutil
+
+from blocks.settings import LOOPBACK, Settings
+from deployments.one_machine.errors import PortTaken
+from deployments.one_machine.parts import Part
+
+
+def check(parts: Iterable[Part], settings: Settings) -> None:
+    """See that every part can listen where its settings say.
+
+    Raises:
+        PortTaken: every fault in one message, each with the port, the part, the holder and what to do.
+    """
+    wanted: dict[int, str] = {}
+    faults: list[str] = []
+    for part in parts:
+        if not part.port:
+            continue
+        port: int = getattr(settings.ports, part.port)
+        if port in wanted:
+            faults.append(f"Port {port} is set for both {wanted[port]} and {part.name}.")
+        elif not free(port):
+            faults.append(taken(port, part.name, holder(port)))
+        wanted.setdefault(port, part.name)
+    if faults:
+        file = settings.home / "settings.yaml"
+        raise PortTaken("\n".join([*faults, f"Ports are set in {file}, or by EMF_PORT_<PART> in the environment."]))
+
+
+def free(port: int) -> bool:
+    """Say whether somebody could listen on this port of the loopback now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
+
+
+def taken(port: int, part: str, holder: str) -> str:
+    """Return what the operator reads about one port."""
+    return (
+        f"Port {port}, where {part} listens, is taken by {holder}. End that, or give {part} another one: "
+        f"`ports: {{{part}: {port + 1000 if port < 64000 else port - 1000}}}`."
+    )
+
+
+def holder(port: int) -> str:
+    """Return who listens on a port, as well as this user may know it."""
+    for connection in psutil.net_connections(kind="tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
+            try:
+                process = psutil.Process(connection.pid) if connection.pid else None
+                if process:
+                    return f"process {process.pid} ({' '.join(process.cmdline())[:200] or process.name()})"
+            except psutil.Error:
+                break
+    return "a process of another user"

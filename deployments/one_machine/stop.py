@@ -1,0 +1,86 @@
+"""`emf down`: every part ended in the order that loses nothing, and a look whether anything is left."""
+
+import time
+from collections.abc import Iterable
+
+from blocks.settings import Settings
+from deployments.one_machine import folders, marks
+from deployments.one_machine.errors import StillRunning
+from deployments.one_machine.parts import all_parts
+from deployments.one_machine.start import LEFTOVER_GRACE, LOCK_SECONDS, Show
+from deployments.one_machine.supervisor import Supervisor
+
+MARGIN = 20.0  # seconds on top of a part's own time to end: supervisord kills it before we give up
+
+
+def down(settings: Settings, show: Show) -> bool:
+    """End the whole platform; return whether anything ran.
+
+    Raises:
+        StillRunning: processes of the platform that could not be ended, each named.
+    """
+    if not (settings.home / "supervisor").is_dir():
+        return False
+    with folders.lock(settings.home, LOCK_SECONDS):
+        supervisor = Supervisor(settings.home)
+        ran = supervisor.answers()
+        if ran:
+            running = [name for name, program in supervisor.programs().items() if program.pid]
+            show.note("Running: " + ", ".join([*running, *running_work(settings)]))
+            for names, seconds in stages(settings, running):
+                _stop(supervisor, names, seconds, show)
+            supervisor.shutdown()
+            _wait_gone(settings)
+        left = marks.find(settings.home)
+        if left:
+            show.note("Ending what was left running: " + ", ".join(map(marks.describe, left)))
+            marks.end(left, LEFTOVER_GRACE)
+        if survivors := marks.find(settings.home):
+            raise StillRunning("Could not be ended: " + ", ".join(map(marks.describe, survivors)))
+        return ran or bool(left)
+
+
+def running_work(_settings: Settings) -> list[str]:
+    """Return in words what users have running, such as trainings: what `down` is about to end."""
+    return []
+
+
+def stages(settings: Settings, running: Iterable[str]) -> list[tuple[list[str], float]]:
+    """Return what is stopped together, first to last, and the seconds it may take.
+
+    Workers and services first, while those whom they report to still listen; then the controller; then the servers.
+    """
+    parts = {part.name: part for part in all_parts(settings)}
+    running = list(running)
+    servers = {name for name, part in parts.items() if part.stage == 0}
+    last_but_one = {"controller"}
+    groups = (
+        [name for name in running if name not in servers | last_but_one],
+        [name for name in running if name in last_but_one],
+        [name for name in running if name in servers],
+    )
+    return [
+        (group, max(parts[name].stop_seconds if name in parts else 30 for name in group) + MARGIN)
+        for group in groups
+        if group
+    ]
+
+
+def _stop(supervisor: Supervisor, names: list[str], seconds: float, show: Show) -> None:
+    for name in names:
+        supervisor.stop(name)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        programs = supervisor.programs()
+        alive = [name for name in names if name in programs and programs[name].pid]
+        if not alive:
+            return
+        show.waiting(alive)
+        time.sleep(0.1)
+
+
+def _wait_gone(settings: Settings) -> None:
+    """Give supervisord the moment that it needs to end itself; what then is left is ended by its mark."""
+    deadline = time.monotonic() + MARGIN
+    while time.monotonic() < deadline and marks.find(settings.home):
+        time.sleep(0.1)

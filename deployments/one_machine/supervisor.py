@@ -1,0 +1,117 @@
+"""The one supervisord of a platform: start it, ask it, tell it."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blocks.hosts import rpc
+from blocks.hosts.errors import HostAway
+from blocks.hosts.supervisord import socket_path
+from deployments.one_machine.errors import CannotStart, PartFailed
+
+START_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What supervisord says of one program: `state` is its word, times are seconds since the epoch."""
+
+    name: str
+    state: str
+    pid: int
+    start: int
+    now: int
+    detail: str
+
+
+class Supervisor:
+    """The supervisord whose folder is `home/supervisor`."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.conf = home / "supervisor" / "supervisord.conf"
+
+    def answers(self) -> bool:
+        """Say whether it is there and takes orders."""
+        try:
+            state: dict[str, Any] = self._call("getState", within=3)
+        except HostAway:
+            return False
+        return state["statename"] == "RUNNING"
+
+    def spawn(self, conf: str, environment: Mapping[str, str]) -> None:
+        """Write the configuration and start supervisord with exactly this environment; it is a daemon of its own.
+
+        Raises:
+            CannotStart: with supervisord's own words.
+        """
+        self.conf.unlink(missing_ok=True)
+        self.conf.touch(0o600)
+        self.conf.write_text(conf, encoding="utf-8")
+        socket_path(self.home).unlink(missing_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.conf)],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            raise CannotStart(f"supervisord did not start: {(done.stderr + done.stdout).strip()[-1000:]}")
+
+    def runs_with(self, conf: str) -> bool:
+        """Say whether this is the configuration it was started with."""
+        return self.conf.exists() and self.conf.read_text(encoding="utf-8") == conf
+
+    def programs(self) -> dict[str, Program]:
+        """Return every program by name, parts and services; none where supervisord does not answer."""
+        try:
+            infos: list[dict[str, Any]] = self._call("getAllProcessInfo", within=5)
+        except HostAway:
+            return {}
+        return {
+            info["name"]: Program(
+                name=info["name"],
+                state=info["statename"],
+                pid=info["pid"],
+                start=info["start"],
+                now=info["now"],
+                detail=info["spawnerr"],
+            )
+            for info in infos
+        }
+
+    def start(self, name: str) -> None:
+        """Have a program started; it may already be.
+
+        Raises:
+            PartFailed: supervisord cannot start it.
+        """
+        try:
+            self._call("startProcess", name, False)
+        except rpc.Refused as refusal:
+            if refusal.code != rpc.Fault.ALREADY_STARTED:
+                raise PartFailed(f"supervisord did not start {name}: {refusal}") from refusal
+
+    def stop(self, name: str) -> None:
+        """Have a program told to end, without waiting; one that has ended, or is gone, is fine."""
+        try:
+            self._call("stopProcess", name, False)
+        except rpc.Refused as refusal:
+            if refusal.code not in (rpc.Fault.NOT_RUNNING, rpc.Fault.BAD_NAME):
+                raise PartFailed(f"supervisord did not stop {name}: {refusal}") from refusal
+
+    def shutdown(self) -> None:
+        """Have supervisord end itself; one that is already gone is fine."""
+        try:
+            self._call("shutdown")
+        except HostAway:
+            return
+
+    def _call(self, method: str, *arguments: str | bool, within: float = 10.0) -> Any:
+        return rpc.call(socket_path(self.home), method, *arguments, within=within)

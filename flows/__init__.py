@@ -1,0 +1,1 @@
+"""WHAT happens: one room a lifecycle."""

@@ -1,0 +1,144 @@
+"""The flows from Python: each as a plain function that answers or raises, against the platform of `EMF_HOME`.
+
+from flows import api
+training = api.create_training(name="digits", experiment="digits", …)
+training = api.wait_for(training["id"], seconds=600)
+"""
+
+import asyncio
+import inspect
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from blocks import settings
+from blocks.errors import Permanent
+from blocks.platform import Platform
+from blocks.pools.machine import this_machine
+from blocks.records.words import TERMINAL
+from flows.faults import ABSENT, Fault, Refused, choices
+from flows.training.check import check
+
+POLL_SECONDS = 0.5
+
+
+class TookTooLong(Permanent):
+    """A training had not ended when the time to wait was over."""
+
+
+def create_experiment(**parameters: Any) -> dict[str, Any]:
+    """Create an experiment; see the flow `create-experiment` for the parameters. Raises `Refused` with every fault."""
+    from flows.experiment.flow import create_experiment as flow
+
+    return call(flow, parameters)
+
+
+def create_training(**parameters: Any) -> dict[str, Any]:
+    """Create a training; see the flow `create-training` for the parameters. Raises `Refused` with every fault."""
+    from flows.training.flow import create_training as flow
+
+    if name_faults(flow, parameters):
+        # The check knows every name, so that these faults come together with all others.
+        check(Platform(), {key: value for key, value in parameters.items() if key != "request_key"}, this_machine())
+    return call(flow, parameters)
+
+
+def copy_training(training: str, request_key: str = "", **changes: Any) -> dict[str, Any]:
+    """Train again with every setting of a training, those given here changed."""
+    from flows.training.flow import copy_training as flow
+
+    return call(flow, {"training": training, "changes": changes, "request_key": request_key})
+
+
+def stop_training(training: str) -> dict[str, Any]:
+    """Ask a training to stop; see `wait_for` to wait until it has."""
+    from flows.training.flow import stop_training as flow
+
+    return call(flow, {"training": training})
+
+
+def delete_training(training: str) -> str:
+    """Delete a training that has ended."""
+    from flows.training.flow import delete_training as flow
+
+    return call(flow, {"training": training})
+
+
+def delete_experiment(experiment: str) -> str:
+    """Delete an experiment that has no trainings."""
+    from flows.experiment.flow import delete_experiment as flow
+
+    return call(flow, {"experiment": experiment})
+
+
+def tensorboard(training: str = "", experiment: str = "") -> str:
+    """Open TensorBoard over a training or an experiment, and return its page."""
+    from flows.tensorboard.flow import tensorboard as flow
+
+    return call(flow, {"training": training, "experiment": experiment})
+
+
+def show_training(training: str) -> dict[str, Any]:
+    """Return all of a training, from the records; no run is made."""
+    from flows.training.reading import read
+
+    return read(Platform(), training)
+
+
+def wait_for(
+    training: str, *, seconds: float, tell: Callable[[dict[str, Any]], None] = lambda _found: None
+) -> dict[str, Any]:
+    """Wait until a training has ended, and return all of it.
+
+    Args:
+        training: its name or id.
+        seconds: how long to wait at most.
+        tell: called with what is known of it, twice a second.
+
+    Raises:
+        TookTooLong: it has not ended by then; it goes on.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        found = show_training(training)
+        tell(found)
+        if found["state"] in TERMINAL:
+            return found
+        if time.monotonic() > end:
+            raise TookTooLong(f"The training {training} is still {found['state']} after {seconds:g} s; it goes on.")
+        time.sleep(POLL_SECONDS)
+
+
+def call(flow: Any, parameters: dict[str, Any]) -> Any:
+    """Run a control flow here, as a run of the platform's Prefect, and return what it answers.
+
+    Raises:
+        Refused: the request is wrong; `faults` says all that is.
+        Permanent, Temporary: it could not be done; the message says why.
+    """
+    if faults := name_faults(flow, parameters):
+        raise Refused(faults)
+    return asyncio.run(flow(**parameters))
+
+
+def name_faults(flow: Any, parameters: dict[str, Any]) -> list[Fault]:
+    """Return what is wrong with the names of the parameters: unknown, or missing."""
+    known = inspect.signature(flow.fn).parameters
+    unknown = [
+        Fault(name, value, "there is no such parameter", choices(name, list(known)))
+        for name, value in parameters.items()
+        if name not in known
+    ]
+    missing = [name for name, p in known.items() if p.default is p.empty and name not in parameters]
+    return unknown + [Fault(name, ABSENT, "is missing", "Give it.") for name in missing]
+
+
+def connect() -> None:
+    """Point this process's Prefect at the platform of `EMF_HOME`; before Prefect is imported."""
+    os.environ["PREFECT_API_URL"] = settings.load().prefect_api_url
+    os.environ.setdefault("PREFECT_LOGGING_TO_CONSOLE_LEVEL", "ERROR")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+
+
+connect()

@@ -1,0 +1,57 @@
+"""What the forms in Prefect's UI take from the catalogue: drop-downs of images and instance types.
+
+The same step closes the forms to parameters that the flow does not have: Prefect itself would take them, and the run
+would crash.
+"""
+
+import copy
+from typing import Any
+
+import httpx
+
+from blocks.catalogue.catalogue import Catalogue
+from blocks.errors import Temporary
+from blocks.platform import Platform
+
+Schema = dict[str, Any]
+PAGE = 200
+
+
+class FormsAway(Temporary):
+    """Prefect does not answer, or refuses a form."""
+
+
+def filled(schema: Schema, catalogue: Catalogue) -> Schema:
+    """Return a flow's parameter schema with the catalogue's choices in it, closed to unknown parameters."""
+    new = copy.deepcopy(schema)
+    new["additionalProperties"] = False
+    choices = {
+        "image": [image.name for image in catalogue.images],
+        "instance_type": [kind.name for kind in catalogue.instance_types],
+    }
+    for name, names in choices.items():
+        if name in new.get("properties", {}):
+            new["properties"][name]["enum"] = names
+    return new
+
+
+def apply(platform: Platform) -> int:
+    """Bring the form of every deployment up to date; returns how many changed.
+
+    Raises:
+        FormsAway: Prefect does not answer.
+    """
+    catalogue, changed = platform.catalogue, 0
+    try:
+        with httpx.Client(base_url=platform.settings.prefect_api_url, timeout=30, trust_env=False) as client:
+            found = client.post("/deployments/filter", json={"limit": PAGE}).raise_for_status().json()
+            for deployment in found:
+                before = deployment["parameter_openapi_schema"] or {}
+                after = filled(before, catalogue)
+                if after != before:
+                    body = {"parameter_openapi_schema": after, "enforce_parameter_schema": True}
+                    client.patch(f"/deployments/{deployment['id']}", json=body).raise_for_status()
+                    changed += 1
+    except httpx.HTTPError as error:
+        raise FormsAway(f"The forms could not be brought up to date: {error}") from error
+    return changed

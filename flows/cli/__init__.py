@@ -1,0 +1,41 @@
+"""The terminal's door: `emf`.
+
+Lists and pages are read from the records and answer at once; what changes something runs its flow here, as a run of
+the platform's Prefect, and only then is Prefect loaded.
+"""
+
+import sys
+from importlib.metadata import entry_points
+
+import typer
+
+from blocks.errors import BlockError
+from flows.cli import catalogue, experiment, storage, training
+from flows.cli.output import fail
+from flows.faults import Refused
+
+app = typer.Typer(
+    name="emf", help="EasyMaker Flows: notebooks, trainings and models on your own machine.", no_args_is_help=True
+)
+app.add_typer(experiment.app, name="experiment")
+app.add_typer(training.app, name="training")
+app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(storage.app, name="storage")
+app.command("images")(catalogue.images)
+app.command("instance-types")(catalogue.instance_types)
+app.command("tensorboard")(training.tensorboard)
+app.command("reconcile")(training.reconcile)
+
+
+def main() -> None:
+    """Run `emf`. Exit codes: 0 done, 1 it could not be done, 2 the request is wrong."""
+    for command in entry_points(group="emf.commands"):
+        command.load()(app)
+    try:
+        app()
+    except Refused as error:
+        fail(str(error), 2)
+    except BlockError as error:
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        sys.exit(130)

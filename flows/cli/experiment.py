@@ -1,0 +1,99 @@
+"""`emf experiment …`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from blocks.platform import Platform
+from flows.cli.output import AsJson, coloured, console, pairs, print_json, print_table
+from flows.experiment import reading
+from flows.markdown import moment
+
+app = typer.Typer(help="Experiments: groups of trainings.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="Its name or id.")]
+Tags = Annotated[list[str], typer.Option("--tag", help="key=value; may be repeated.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False, limit: int = 50, offset: int = 0) -> None:
+    """List the experiments, newest first."""
+    rows, total = reading.look(Platform(), limit, offset)
+    if as_json:
+        return print_json({"experiments": rows, "total": total})
+    lines = [(r["name"], r["id"], coloured(r["state"]), moment(r["created_at"]), str(r["trainings"])) for r in rows]
+    return print_table(("name", "id", "state", "created (UTC)", "trainings"), lines, f"{len(rows)} of {total}")
+
+
+@app.command()
+def show(experiment: Name, as_json: AsJson = False) -> None:
+    """Show an experiment and its trainings."""
+    _print(reading.read(Platform(), experiment), as_json)
+
+
+@app.command()
+def create(
+    name: str,
+    description: str = "",
+    tag: Tags = [],  # noqa: B006
+    get: Annotated[bool, typer.Option("--get", help="Use the one of this name if there is one.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Create an experiment."""
+    tags = pairs(tag, "tag")
+    from flows import api
+
+    how = "use" if get else "refuse"
+    _print(api.create_experiment(name=name, description=description, tags=tags, if_exists=how), as_json)
+
+
+@app.command()
+def change(
+    experiment: Name,
+    description: Annotated[str | None, typer.Option(help="The new description.")] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="All tags, key=value; may be repeated.")] = None,
+    no_tags: Annotated[bool, typer.Option("--no-tags", help="Take all tags away.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Change the description and the tags."""
+    asked = changes(description, tag, no_tags)
+    from flows import api
+    from flows.experiment.flow import change_experiment
+
+    _print(api.call(change_experiment, {"experiment": experiment} | asked), as_json)
+
+
+def changes(description: str | None, tag: list[str] | None, no_tags: bool) -> dict[str, Any]:
+    """Return what a change flow is asked; what is not given stays."""
+    tags = {} if no_tags else (pairs(tag, "tag") if tag else None)
+    return {
+        "description": description or "",
+        "tags": tags or {},
+        "change_description": description is not None,
+        "change_tags": tags is not None,
+    }
+
+
+@app.command()
+def retry(experiment: Name, as_json: AsJson = False) -> None:
+    """Try a failed creation again."""
+    from flows import api
+    from flows.experiment.flow import retry_experiment
+
+    _print(api.call(retry_experiment, {"experiment": experiment}), as_json)
+
+
+@app.command()
+def delete(experiment: Name) -> None:
+    """Delete an experiment that has no trainings."""
+    from flows import api
+
+    console.print(api.delete_experiment(experiment), markup=False)
+
+
+def _print(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        return print_json(found)
+    facts = [("state", coloured(found["state"])), ("id", found["id"]), ("description", found["description"])]
+    facts += [("tags", ", ".join(f"{k}={v}" for k, v in found["tags"].items())), ("MLflow", found["mlflow_page"])]
+    facts += [("trainings", ", ".join(f"{t['name']} ({t['id']}) {t['state']}" for t in found["trainings"]))]
+    return print_table(("", ""), [fact for fact in facts if fact[1]], found["name"])

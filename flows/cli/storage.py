@@ -1,0 +1,65 @@
+"""`emf storage …`: the platform's own object store and every other place that paths name."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from blocks.platform import Platform
+from blocks.storage.location import Location, parse
+from flows.cli.output import AsJson, console, print_json, print_table
+from flows.markdown import size
+
+app = typer.Typer(help="Files in object stores, on NAS and here.", no_args_is_help=True)
+Where = Annotated[str, typer.Argument(help="obs://…, nas://… or file://…; CONTAINER/PATH is in the own object store.")]
+
+
+@app.command()
+def make(container: Annotated[str, typer.Argument(help="The container's name, or a path in it.")]) -> None:
+    """Make a container; one that is there stays as it is."""
+    platform = Platform()
+    place = locate(platform, container)
+    platform.storage.ensure_container(place)
+    console.print(f"{place}", markup=False)
+
+
+@app.command()
+def put(source: Path, where: Where) -> None:
+    """Copy a file or folder to a place."""
+    platform = Platform()
+    place = locate(platform, where)
+    with Progress(console=console, transient=True) as shown:
+        task = shown.add_task(f"to {place}")
+        sent = platform.storage.upload(source, place, lambda done, all_: shown.update(task, completed=done, total=all_))
+    console.print(f"{sent.files} file(s), {size(sent.bytes)} at {place}", markup=False)
+
+
+@app.command()
+def get(where: Where, folder: Path) -> None:
+    """Copy what lies at a place into a folder."""
+    platform = Platform()
+    with Progress(console=console, transient=True) as shown:
+        task = shown.add_task(f"from {where}")
+        got = platform.storage.download(
+            locate(platform, where), folder, lambda done, all_: shown.update(task, completed=done, total=all_)
+        )
+    console.print(f"{got.files} file(s), {size(got.bytes)} in {folder}", markup=False)
+
+
+@app.command("list")
+def list_(where: Where, as_json: AsJson = False) -> None:
+    """List the files at a place."""
+    platform = Platform()
+    found = list(platform.storage.entries(locate(platform, where)))
+    if as_json:
+        return print_json([{"path": entry.key, "bytes": entry.size} for entry in found])
+    return print_table(("path", "size"), [(entry.key, size(entry.size)) for entry in found])
+
+
+def locate(platform: Platform, where: str) -> Location:
+    """Return the place that a word names; without a scheme it is in the platform's own object store."""
+    if "://" in where:
+        return parse(where)
+    container, _, key = where.partition("/")
+    return parse(platform.settings.obs(container, key))

@@ -1,0 +1,1 @@
+"""The one resident process: it watches, and answers instances' calls."""

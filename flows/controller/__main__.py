@@ -1,0 +1,44 @@
+"""`python -m flows.controller`: run the controller until it is told to end."""
+
+import os
+import sys
+import threading
+
+import uvicorn
+
+from blocks import settings
+from blocks.platform import Platform
+from blocks.pools.runs import Runs
+from flows.controller.assign import Assigner
+from flows.controller.boards import Boards
+from flows.controller.door import app
+from flows.controller.watch import Watch
+from flows.training.suspend import resume_all
+
+
+def main() -> None:
+    """Open the records, resume what was suspended, and go on until SIGTERM."""
+    secret = os.environ.get("EMF_CLAIM_SECRET", "")
+    if not secret:
+        sys.exit("EMF_CLAIM_SECRET is not set: the controller is started by `emf up`, which makes it.")
+    platform = Platform()
+    platform.records.migrate()
+    resume_all(platform)
+    watch = Watch(platform, Runs(), secret, Boards(platform).publish)
+    thread = threading.Thread(target=watch.run, name="watch", daemon=True)
+    thread.start()
+    try:
+        uvicorn.run(
+            app(Assigner(platform), secret),
+            host=settings.LOOPBACK,
+            port=platform.settings.ports.controller,
+            log_level="warning",
+            access_log=False,
+        )
+    finally:
+        watch.stop()
+        thread.join(timeout=30)
+
+
+if __name__ == "__main__":
+    main()

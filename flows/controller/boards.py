@@ -1,0 +1,76 @@
+"""The boards in Prefect's UI, kept current: one artifact each, rewritten when what it shows has changed."""
+
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
+from prefect.exceptions import PrefectHTTPStatusError
+
+from blocks.platform import Platform
+from blocks.pools.errors import PrefectAway
+from flows.experiment import board as experiment_board
+from flows.experiment import reading as experiments
+from flows.forms import Forms
+from flows.training import board as training_board
+from flows.training import reading as trainings
+
+LINES = 100
+PAUSE_SECONDS = 3.0
+
+
+class Boards:
+    """Publishes the boards; call it as often as you like."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform, self.forms = platform, Forms(platform.settings)
+        self._shown: dict[str, str] = {}
+        self._artifacts: dict[str, UUID] = {}
+        self._published_at = 0.0
+
+    def publish(self) -> None:
+        """Bring every board up to date that has changed, at most every few seconds.
+
+        Raises:
+            PrefectAway: the server does not answer.
+        """
+        if time.monotonic() - self._published_at < PAUSE_SECONDS:
+            return
+        self._published_at = time.monotonic()
+        self._publish(training_board.KEY, training_board.DESCRIPTION, self._trainings)
+        self._publish(experiment_board.KEY, experiment_board.DESCRIPTION, self._experiments)
+
+    def _trainings(self) -> str:
+        return training_board.table(*trainings.look(self.platform, "", [], {}, LINES, 0), self.forms)
+
+    def _experiments(self) -> str:
+        return experiment_board.table(*experiments.look(self.platform, LINES, 0), self.forms)
+
+    def _publish(self, key: str, description: str, render: Callable[[], str]) -> None:
+        markdown = render()
+        if self._shown.get(key) == markdown:
+            return
+        try:
+            with get_client(sync_client=True) as client:
+                self._write(client, key, description, markdown)
+        except (httpx.TransportError, PrefectHTTPStatusError) as error:
+            raise PrefectAway(f"The board {key} could not be published: {error!r}") from error
+        self._shown[key] = markdown
+
+    def _write(self, client: SyncPrefectClient, key: str, description: str, markdown: str) -> None:
+        """Rewrite the board's artifact, so that a board that changes often stays one artifact."""
+        if key not in self._artifacts:
+            found = client.read_artifacts(
+                artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])), sort=ArtifactSort.ID_DESC, limit=1
+            )
+            if found:
+                self._artifacts[key] = found[0].id
+        if key in self._artifacts:
+            client.update_artifact(self._artifacts[key], ArtifactUpdate(data=markdown, description=description))
+            return
+        made = client.create_artifact(ArtifactCreate(key=key, type="markdown", data=markdown, description=description))
+        self._artifacts[key] = made.id

@@ -1,0 +1,140 @@
+"""The door that instances knock at: the verbs of an attempt over HTTP, each in one transaction of the records."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy.orm import Session
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from blocks.records import attempt as verbs
+from blocks.records.errors import Fenced, NotAllowed, RecordsAway
+from blocks.records.tables import Attempt
+from blocks.records.transitions import note
+from blocks.records.words import TrainingState
+from flows.controller.assign import Assigner
+from flows.training import attempts
+from flows.training.verdict import Evidence
+
+Body = dict[str, Any]
+Verb = Callable[[Session, Attempt, Body], Body]
+
+LIMIT_BYTES = 1 << 20
+
+
+def app(assigner: Assigner, secret: str) -> Starlette:
+    """Return the door as an ASGI app.
+
+    Args:
+        assigner: what makes the answer to a claim.
+        secret: what claim codes are made from.
+    """
+    records = assigner.platform.records
+
+    async def health(_request: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    async def claim(request: Request) -> JSONResponse:
+        body = await _body(request)
+
+        def work() -> Body:
+            attempt_id = request.path_params["attempt_id"]
+            if body["code"] != verbs.claim_code(secret, attempt_id):
+                raise Fenced(f"This is not the code that claims the attempt {attempt_id}.")
+            with records.writing() as session:
+                attempt = verbs.claim(session, attempt_id, body["token"], body["flow_run_id"])
+                return assigner.assignment(session, attempt).model_dump(mode="json")
+
+        return await _answer(work)
+
+    async def call(request: Request) -> JSONResponse:
+        body, verb = await _body(request), VERBS.get(request.path_params["verb"])
+        if verb is None:
+            return JSONResponse({"message": f"There is no such call; there are {', '.join(VERBS)}."}, 404)
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+
+        def work() -> Body:
+            with records.writing() as session:
+                attempt = verbs.authenticate(session, request.path_params["attempt_id"], token)
+                return verb(session, attempt, body)
+
+        return await _answer(work)
+
+    return Starlette(
+        routes=[
+            Route("/health", health),
+            Route("/attempts/{attempt_id}/claim", claim, methods=["POST"]),
+            Route("/attempts/{attempt_id}/{verb}", call, methods=["POST"]),
+        ]
+    )
+
+
+async def _body(request: Request) -> Body:
+    raw = await request.body()
+    return await request.json() if 0 < len(raw) <= LIMIT_BYTES else {}
+
+
+async def _answer(work: Callable[[], Body]) -> JSONResponse:
+    """Do the work in a thread, and turn what the records refuse into a status that the instance understands."""
+    try:
+        return JSONResponse(await run_in_threadpool(work))
+    except (Fenced, NotAllowed) as error:
+        return JSONResponse({"message": str(error)}, 410)
+    except RecordsAway as error:
+        return JSONResponse({"message": str(error)}, 503)
+    except (KeyError, TypeError, ValueError) as error:
+        return JSONResponse({"message": f"This call is not understood: {error!r}"}, 422)
+
+
+def _beat(_session: Session, attempt: Attempt, body: Body) -> Body:
+    return {"wish": verbs.beat(attempt, str(body.get("progress", "")))}
+
+
+def _run(session: Session, attempt: Attempt, _body: Body) -> Body:
+    verbs.run(session, attempt)
+    return {}
+
+
+def _checkpoint(session: Session, attempt: Attempt, body: Body) -> Body:
+    verbs.checkpoint(session, attempt, body["number"], body["path"], body["files"], body["bytes"])
+    return {}
+
+
+def _warn(session: Session, attempt: Attempt, body: Body) -> Body:
+    note(session, attempt.training, str(body["message"])[:2000])
+    return {}
+
+
+def _stage_out(session: Session, attempt: Attempt, body: Body) -> Body:
+    verdict = attempts.judge(attempt, _evidence(body))
+    on_the_way = {
+        TrainingState.COMPLETE: TrainingState.COMPLETE_IN_PROGRESS,
+        TrainingState.STOPPED: TrainingState.STOP_IN_PROGRESS,
+        TrainingState.FAIL_TRAIN: TrainingState.FAIL_TRAIN_IN_PROGRESS,
+    }.get(verdict.state, TrainingState(attempt.training.state))
+    verbs.stage_out(session, attempt, on_the_way, verdict.reason, verdict.message)
+    return {}
+
+
+def _end(session: Session, attempt: Attempt, body: Body) -> Body:
+    verdict = attempts.close(session, attempt, _evidence(body))
+    return {"state": verdict.state, "reason": verdict.reason or "", "message": verdict.message}
+
+
+def _evidence(body: Body) -> Evidence:
+    known = {field.name for field in fields(Evidence)}
+    return Evidence(**{key: value for key, value in body["evidence"].items() if key in known})
+
+
+VERBS: dict[str, Verb] = {
+    "beat": _beat,
+    "run": _run,
+    "checkpoint": _checkpoint,
+    "warn": _warn,
+    "stage-out": _stage_out,
+    "end": _end,
+}

@@ -1,0 +1,1 @@
+"""Experiments: groups of trainings, each with an MLflow experiment behind it."""

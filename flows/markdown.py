@@ -1,0 +1,65 @@
+"""Markdown that what people typed cannot break out of, and the few figures that every board shows."""
+
+import html
+from collections.abc import Sequence
+from datetime import datetime
+
+ICONS = {
+    "ACTIVE": "🟢",
+    "RUNNING": "🟢",
+    "COMPLETE": "✅",
+    "STOPPED": "⏹️",
+    "FAIL_TRAIN": "❌",
+    "CREATE_FAILED": "❌",
+    "DELETE_FAILED": "❌",
+}
+
+
+def cell(text: object) -> str:
+    """Return a text as it may stand in a table's cell."""
+    plain = html.escape(" ".join(str(text).split()), quote=False)
+    return "".join(f"&#{ord(c)};" if c in r"\[]*_~`|#" else c for c in plain)
+
+
+def rows(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table; cells are Markdown already."""
+    return "\n".join(
+        [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(line)} |" for line in lines)]
+    )
+
+
+def fenced(text: str) -> str:
+    """Return a block of plain lines, whatever stands in them."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def state(word: str) -> str:
+    """Return a state with its sign; what is on its way has an hourglass."""
+    return f"{ICONS.get(word, '⏳')} {word}"
+
+
+def moment(iso: str) -> str:
+    """Return a time as people read it, in UTC."""
+    return f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M:%S}" if iso else ""
+
+
+def duration(seconds: float) -> str:
+    """Return a span of time as people read it: 8 s, 4 min 10 s, 3 h 20 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(count: float) -> str:
+    """Return bytes as people read them."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

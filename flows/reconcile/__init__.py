@@ -1,0 +1,1 @@
+"""Records against the world: what differs, and how it is put right."""

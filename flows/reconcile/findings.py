@@ -1,0 +1,93 @@
+"""What differs between the records and the world, found without I/O: which attempts are dead, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from flows.training.verdict import Cause
+
+LEASE = timedelta(seconds=30)  # an instance beats every two seconds
+LEASE_WITHOUT_LIFE = timedelta(seconds=8)  # no process of it is left, so there is nothing to wait for
+CLAIM = timedelta(minutes=10)
+OVER = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+
+
+class Repair(StrEnum):
+    """What is to be done about a finding."""
+
+    END = "end"  # end the attempt, by its cause
+    STOP = "stop"  # a person cancelled the run in Prefect: that is a wish to stop
+    KILL = "kill"  # processes that no open attempt wants
+    CLOSE_RUN = "close run"  # Prefect takes a run for alive whose attempt has ended
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One attempt, as the records and the world show it.
+
+    `run` is the type of its flow run's state in Prefect (`RUNNING`, …), empty where it was not asked or is unknown.
+    """
+
+    attempt_id: str
+    open: bool
+    claimed: bool
+    granted_at: datetime
+    beat_at: datetime | None
+    run: str
+    processes: int
+    wish_is_stop: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One difference, and its repair."""
+
+    attempt_id: str
+    repair: Repair
+    what: str
+    cause: Cause | None = None
+
+
+def find(seen: Sequence[Seen], now: datetime) -> list[Finding]:
+    """Return what has to be repaired now."""
+    return [finding for attempt in seen if (finding := _look(attempt, now)) is not None]
+
+
+def _look(seen: Seen, now: datetime) -> Finding | None:
+    if not seen.open:
+        return _look_at_ended(seen)
+    return _look_at_claimed(seen, now) if seen.claimed else _look_at_unclaimed(seen, now)
+
+
+def _look_at_ended(seen: Seen) -> Finding | None:
+    if seen.processes:
+        return Finding(seen.attempt_id, Repair.KILL, f"{seen.processes} process(es) of an attempt that has ended")
+    if seen.run and seen.run not in OVER:
+        return Finding(seen.attempt_id, Repair.CLOSE_RUN, f"Prefect shows the run of an ended attempt as {seen.run}")
+    return None
+
+
+def _look_at_claimed(seen: Seen, now: datetime) -> Finding | None:
+    silent = now - (seen.beat_at or seen.granted_at)
+    cancelled = seen.run in ("CANCELLING", "CANCELLED")
+    dead = silent > LEASE or (silent > LEASE_WITHOUT_LIFE and (seen.run in OVER or not seen.processes))
+    if dead and cancelled:
+        return Finding(seen.attempt_id, Repair.END, "its run was cancelled in Prefect", Cause.CANCELLED)
+    if dead:
+        what = f"it has been silent for {silent.total_seconds():.0f} s and its run is {seen.run or 'unknown'}"
+        return Finding(seen.attempt_id, Repair.END, what, Cause.LOST)
+    if cancelled and not seen.wish_is_stop:
+        return Finding(seen.attempt_id, Repair.STOP, "its run is being cancelled in Prefect")
+    return None
+
+
+def _look_at_unclaimed(seen: Seen, now: datetime) -> Finding | None:
+    if seen.run in ("CANCELLING", "CANCELLED"):
+        return Finding(seen.attempt_id, Repair.END, "its run was cancelled in Prefect", Cause.CANCELLED)
+    if seen.run in OVER:
+        return Finding(seen.attempt_id, Repair.END, f"its run ended as {seen.run} before it began", Cause.LOST)
+    waited = now - seen.granted_at
+    if waited > CLAIM:
+        return Finding(seen.attempt_id, Repair.END, f"no worker came in {waited.seconds // 60} min", Cause.UNCLAIMED)
+    return None

@@ -1,0 +1,61 @@
+"""What the controller hands to the run that claims an attempt: all that an instance needs, and no more.
+
+It travels once, over loopback or the cluster's network, and stays in the run's memory: it carries the keys of the
+object stores that this training names.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.training.spec import TrainingSpec
+
+
+class Tracked(BaseModel):
+    """Where the script's MLflow run is."""
+
+    model_config = ConfigDict(extra="forbid")
+    tracking_uri: str
+    experiment_id: str
+    run_id: str
+
+
+class Assignment(BaseModel):
+    """One attempt at a training."""
+
+    model_config = ConfigDict(extra="forbid")
+    attempt_id: str
+    number: int
+    training_id: str
+    experiment_id: str
+    spec: TrainingSpec
+    environment: str = Field(description="The image's folder under images/, such as `pytorch`.")
+    framework: str
+    vcpus: float
+    memory_bytes: int
+    gpus: list[str]
+    seconds_left: float = Field(description="What remains of the maximum training time.")
+    resume_from: str = Field("", description="The committed checkpoint that a retry goes on from.")
+    storage: dict[str, Any] = Field(repr=False, description="Endpoints and their keys, as `Storage.from_wire` reads.")
+    tracked: Tracked
+    region: str
+    app_key: str
+    grace_seconds: int
+
+    @property
+    def output(self) -> str:
+        """The folder of this training below its output path: `{output}/{training id}`."""
+        return f"{self.spec.output_path.rstrip('/')}/{self.training_id}"
+
+    @property
+    def checkpoints(self) -> str:
+        """The folder of this attempt's checkpoints, or an empty text where none are kept."""
+        if not self.spec.checkpoint_path:
+            return ""
+        return f"{self.spec.checkpoint_path.rstrip('/')}/{self.training_id}/attempt-{self.number}"
+
+
+def work_folder(home: Path, attempt_id: str) -> Path:
+    """Return where an attempt keeps its files on this machine."""
+    return home / "work" / attempt_id

@@ -1,0 +1,108 @@
+"""Trainings on Prefect's pages: the board, kept current by the controller, and the page of one training."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from blocks.records.words import TERMINAL
+from flows.forms import Forms
+from flows.markdown import cell, duration, fenced, moment, rows, size, state
+
+KEY = "trainings"
+DESCRIPTION = "The trainings, newest first"
+Row = dict[str, Any]
+
+
+def table(lines: Sequence[Row], total: int, forms: Forms) -> str:
+    """Return the list page: a line a training, with links that open its pages and its filled-in forms."""
+    head = ("name", "experiment", "state", "created (UTC)", "trained", "what", "open", "do")
+    body = [
+        (
+            f"**{cell(row['name'])}**<br>{row['id']}",
+            cell(row["experiment"]),
+            state(row["state"]) + (f"<br>{row['reason']}" if row["reason"] else ""),
+            moment(row["created_at"]),
+            duration(row["seconds_trained"]),
+            cell(row["message"])[:300],
+            _pages(row, forms),
+            _actions(row, forms),
+        )
+        for row in lines
+    ]
+    new = forms.link("Create a training", "create-training")
+    shown = f"{len(lines)} of {total}" if total > len(lines) else f"{total}"
+    listed = rows(head, body) if body else "*There is no training yet.*"
+    return f"## Trainings ({shown})\n\n{new} · {forms.link('list with a filter', 'list-trainings')}\n\n{listed}\n"
+
+
+def _pages(row: Row, forms: Forms) -> str:
+    links = [f"[{name}]({url})" for name, url in row["pages"].items() if name != "tensorboard"]
+    live = row["pages"].get("tensorboard")
+    board = f"[TensorBoard]({live})" if live else forms.link("TensorBoard", "tensorboard", {"training": row["id"]})
+    logs = forms.link("logs", "training-logs", {"training": row["id"]})
+    return " · ".join([*links, board, logs])
+
+
+def _actions(row: Row, forms: Forms) -> str:
+    this = {"training": row["id"]}
+    copy = forms.link("copy", "create-training", row["request"])
+    if row["state"] in TERMINAL:
+        return f"{copy} · {forms.link('delete', 'delete-training', this)}"
+    return f"{forms.link('stop', 'stop-training', this)} · {copy}"
+
+
+def page(found: Row) -> str:
+    """Return all of one training."""
+    request, evidence = found["request"], found["evidence"]
+    parts = [f"## {cell(found['name'])} — {state(found['state'])}", _facts(found)]
+    if found["message"]:
+        parts.append(f"> {cell(found['message'])}")
+    if evidence.get("last_lines"):
+        parts += ["### Its last lines", fenced("\n".join(evidence["last_lines"]))]
+    if request["hyperparameters"]:
+        lines = [(f"`{key}`", cell(value)) for key, value in request["hyperparameters"].items()]
+        parts += ["### Hyperparameters", rows(("name", "value"), lines)]
+    if found["attempts"]:
+        parts += ["### Attempts", rows(("", "phase", "running since", "ended", "what", "run"), _attempts(found))]
+    kept = [(f"`{c['path']}`", f"{c['files']}", size(c["bytes"])) for a in found["attempts"] for c in a["checkpoints"]]
+    if kept:
+        parts += ["### Checkpoints", rows(("where", "files", "size"), kept)]
+    events = [(moment(e["time"]), e["state"], e["reason"], cell(e["message"])) for e in found["events"]]
+    parts += ["### What happened", rows(("when (UTC)", "state", "reason", ""), events)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _facts(found: Row) -> str:
+    request = found["request"]
+    facts = {
+        "id": f"`{found['id']}`",
+        "experiment": cell(found["experiment"]),
+        "description": cell(found["description"]),
+        "tags": ", ".join(f"{cell(key)}={cell(value)}" for key, value in found["tags"].items()),
+        "script": f"`{request['entry_point']}` in `{request['algorithm_path']}`",
+        "image, instances": f"{found['image']}, {request['instance_count']} × {found['instance_type']}",
+        "data sets": ", ".join(f"{cell(d['name'])}: `{d['path']}`" for d in request["data_sets"]),
+        "model": f"`{found['model']}`" if found["state"] == "COMPLETE" else "",
+        "trained": f"{duration(found['seconds_trained'])} of {request['maximum_time']}",
+        "pages": " · ".join(f"[{name}]({url})" for name, url in found["pages"].items()),
+        "log": f"`emf training logs {found['id']}`",
+    }
+    return rows(("", ""), [(f"**{name}**", value) for name, value in facts.items() if value])
+
+
+def _attempts(found: Row) -> list[tuple[str, ...]]:
+    return [
+        (
+            str(a["number"]),
+            a["phase"],
+            moment(a["running_at"]),
+            moment(a["ended_at"]),
+            cell(a["message"]),
+            f"[run]({a['run_page']})" if a["run_page"] else "",
+        )
+        for a in found["attempts"]
+    ]
+
+
+def log_page(training: str, text: str) -> str:
+    """Return the last lines of a training's log."""
+    return f"## Log of {cell(training)}\n\n{fenced(text)}\n\nAll of it, live: `emf training logs --follow {training}`\n"

@@ -1,0 +1,197 @@
+"""Checkpoints: what a script writes to EM_CHECKPOINT_DIR becomes, while it runs, a committed checkpoint.
+
+A commit is files, then a manifest (path, size, sha256), then a marker that only the first writer gets:
+`…/attempt-1/checkpoint-3/…`, `…/checkpoint-3.manifest.json`, `…/checkpoint-3.committed`. Without its marker a
+checkpoint is never resumed from. Scripts need to know nothing of this.
+"""
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from blocks.errors import Permanent
+from blocks.storage.errors import AlreadyThere
+from blocks.storage.location import Location, parse
+from blocks.storage.storage import Storage
+
+Signature = Mapping[str, tuple[int, int]]
+"""Relative path to size (bytes) and modification time (ns) of every file of a folder."""
+
+KEEP = 3
+MOVING_SECONDS = 10.0  # a folder that never rests is tried all the same
+
+
+class Damaged(Permanent):
+    """A checkpoint's files are not what its manifest says."""
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A checkpoint whose marker is written. Size in bytes."""
+
+    number: int
+    path: str
+    files: int
+    bytes: int
+
+
+def signature(folder: Path) -> Signature:
+    """Return what lies in a folder now. Links are not followed; a file that vanishes meanwhile is not there."""
+    found: dict[str, tuple[int, int]] = {}
+    for file in sorted(folder.rglob("*")):
+        try:
+            if file.is_file() and not file.is_symlink():
+                status = file.stat()
+                found[file.relative_to(folder).as_posix()] = (status.st_size, status.st_mtime_ns)
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def is_due(current: Signature, previous: Signature, committed: Signature, moving_seconds: float) -> bool:
+    """Say whether what lies there should be kept now: it is new, and rests (or has not rested for long)."""
+    return bool(current) and current != committed and (current == previous or moving_seconds >= MOVING_SECONDS)
+
+
+def snapshot(folder: Path, into: Path) -> Signature | None:
+    """Copy a folder as a whole; None, and no copy, where anything moved meanwhile."""
+    before = signature(folder)
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir(parents=True)
+    try:
+        for name in before:
+            target = into / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(folder / name, target)
+    except OSError:
+        if signature(folder) == before:
+            raise
+    if signature(folder) == before:
+        return before
+    shutil.rmtree(into, ignore_errors=True)
+    return None
+
+
+def manifest_of(folder: Path, attempt_id: str, number: int) -> bytes:
+    """Return the manifest of a snapshot: every file with its size in bytes and its sha256."""
+    files = [
+        {"path": name, "size": size, "sha256": digest(folder / name)} for name, (size, _) in signature(folder).items()
+    ]
+    return json.dumps({"attempt": attempt_id, "number": number, "files": files}, indent=1, sort_keys=True).encode()
+
+
+def digest(file: Path) -> str:
+    """Return a file's sha256."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def beside(path: Location, suffix: str) -> Location:
+    """Return the object beside a checkpoint's folder: its manifest or its marker."""
+    return parse(str(path).rstrip("/") + suffix)
+
+
+def commit(storage: Storage, folder: Path, path: Location, attempt_id: str, number: int) -> Committed:
+    """Send a snapshot and commit it. Run again after a kill it ends in the same place.
+
+    Raises:
+        blocks.storage.errors.StorageError: a file, the manifest or the marker could not be written.
+    """
+    manifest = manifest_of(folder, attempt_id, number)
+    sent = storage.upload(folder, path)
+    storage.write(beside(path, ".manifest.json"), manifest)
+    with contextlib.suppress(AlreadyThere):  # ours, from before a kill: nobody else writes below this attempt
+        storage.write(beside(path, ".committed"), hashlib.sha256(manifest).hexdigest().encode(), only_if_absent=True)
+    return Committed(number, str(path), sent.files, sent.bytes)
+
+
+def fetch(storage: Storage, path: str, into: Path) -> bool:
+    """Bring a checkpoint's files into a folder; True where they carry our manifest and were verified against it.
+
+    A folder that a person gives without our manifest is handed over as it is; trainings' own folders below it
+    (`tr-…`) are left out.
+
+    Raises:
+        Damaged: a file is missing or is not what the manifest says; the file is named.
+    """
+    place = parse(path)
+    marker = beside(place, ".committed")
+    if storage.stat(marker) is None:
+        storage.download(place, into)
+        for folder in into.glob("tr-*"):
+            shutil.rmtree(folder)
+        return False
+    manifest = storage.read(beside(place, ".manifest.json"))
+    if hashlib.sha256(manifest).hexdigest().encode() != storage.read(marker).strip():
+        raise Damaged(f"The manifest of the checkpoint {path} is not the one that was committed.")
+    storage.download(place, into)
+    verify(into, manifest, path)
+    return True
+
+
+def verify(folder: Path, manifest: bytes, name: str) -> None:
+    """Compare a folder with a manifest.
+
+    Raises:
+        Damaged: a file is missing or differs.
+    """
+    for entry in json.loads(manifest)["files"]:
+        file = folder / entry["path"]
+        if not file.is_file():
+            raise Damaged(f"The checkpoint {name} lacks its file {entry['path']}.")
+        if file.stat().st_size != entry["size"] or digest(file) != entry["sha256"]:
+            raise Damaged(f"The file {entry['path']} of the checkpoint {name} is not what was committed.")
+
+
+class Keeper:
+    """Commits what appears in a script's checkpoint folder, one checkpoint at a time."""
+
+    def __init__(self, storage: Storage, folder: Path, root: str, attempt_id: str, tell: Callable[[Committed], None]):
+        self._storage, self._folder, self._attempt_id, self._tell = storage, folder, attempt_id, tell
+        self._root = parse(root)
+        self._copy = folder.parent / "checkpoint-copy"
+        # What a retry starts with is a checkpoint already.
+        self._committed = self._previous = signature(folder)
+        self._moving_since: float | None = None
+        self.kept: list[Committed] = []
+
+    def tick(self, now: float) -> Committed | None:
+        """Look at the folder; commit what is due. `now` is a monotonic clock in seconds."""
+        current = signature(self._folder)
+        if current == self._committed:
+            self._moving_since = None
+        elif self._moving_since is None:
+            self._moving_since = now
+        moving = now - self._moving_since if self._moving_since is not None else 0.0
+        due = is_due(current, self._previous, self._committed, moving)
+        self._previous = current
+        return self._commit() if due else None
+
+    def finish(self) -> Committed | None:
+        """Commit what the script left when it ended, if that is new."""
+        current = signature(self._folder)
+        return self._commit() if current and current != self._committed else None
+
+    def _commit(self) -> Committed | None:
+        taken = snapshot(self._folder, self._copy)
+        if taken is None:
+            return None
+        number = self.kept[-1].number + 1 if self.kept else 1
+        done = commit(self._storage, self._copy, self._root / f"checkpoint-{number}", self._attempt_id, number)
+        shutil.rmtree(self._copy, ignore_errors=True)
+        self._committed, self._moving_since = taken, None
+        self.kept.append(done)
+        self._tell(done)
+        while len(self.kept) > KEEP:
+            self._forget(self.kept.pop(0))
+        return done
+
+    def _forget(self, old: Committed) -> None:
+        # The marker goes first: what lacks it is no checkpoint, however much of it is left.
+        place = parse(old.path)
+        for gone in (beside(place, ".committed"), beside(place, ".manifest.json"), place):
+            self._storage.delete(gone)

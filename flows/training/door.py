@@ -1,0 +1,116 @@
+"""An instance's side of the controller's door: the verbs of an attempt, over HTTP, with a token of its own."""
+
+import secrets
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from blocks.errors import Permanent, Temporary
+from blocks.records.words import Wish
+from flows.training.assignment import Assignment
+from flows.training.verdict import Evidence
+
+BEAT_SECONDS = 2.0
+PATIENCE_SECONDS = 300  # a controller that restarts must not end trainings
+
+
+class DoorClosed(Temporary):
+    """The controller does not answer."""
+
+
+class GivenUp(Permanent):
+    """This attempt is no longer ours: it was given up or has ended. End the script and write nothing more."""
+
+
+class Door:
+    """The verbs of one attempt. Thread-safe."""
+
+    def __init__(self, url: str, attempt_id: str) -> None:
+        self.attempt_id = attempt_id
+        self._token = secrets.token_urlsafe(32)
+        self._http = httpx.Client(base_url=f"{url}/attempts/{attempt_id}", timeout=15, trust_env=False)
+        self.wish = Wish.NONE
+        self.given_up = threading.Event()
+        self.progress = ""
+
+    def claim(self, code: str, flow_run_id: str) -> Assignment:
+        """Take the attempt. The same run may claim again; any other is refused.
+
+        Raises:
+            GivenUp: it belongs to another run, or has ended.
+            DoorClosed: the controller did not answer in five minutes.
+        """
+        answer = self._call("claim", {"code": code, "token": self._token, "flow_run_id": flow_run_id})
+        return Assignment.model_validate(answer)
+
+    def run(self) -> None:
+        """Tell that the script has started."""
+        self._call("run", {})
+
+    def stage_out(self, evidence: Evidence) -> None:
+        """Tell that the script has ended, and how."""
+        self._call("stage-out", {"evidence": evidence.to_json()})
+
+    def checkpoint(self, number: int, path: str, files: int, size: int) -> None:
+        """Tell of a checkpoint that has been committed; size in bytes."""
+        self._call("checkpoint", {"number": number, "path": path, "files": files, "bytes": size})
+
+    def warn(self, message: str) -> None:
+        """Write an event that a person should see."""
+        self._call("warn", {"message": message})
+
+    def end(self, evidence: Evidence) -> dict[str, Any]:
+        """End the attempt; returns the training's `state`, `reason` and `message` from here."""
+        return self._call("end", {"evidence": evidence.to_json()})
+
+    @contextmanager
+    def beating(self) -> Generator[None]:
+        """Renew the lease every two seconds from a thread; `wish` and `given_up` say what came back."""
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(BEAT_SECONDS):
+                try:
+                    answer = self._call("beat", {"progress": self.progress}, patience=0)
+                    self.wish = Wish(answer["wish"])
+                except GivenUp:
+                    self.given_up.set()
+                    return
+                except DoorClosed:
+                    continue  # the next beat asks again; the lease's end is the controller's to judge
+
+        thread = threading.Thread(target=beat, name="beat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join(timeout=20)
+
+    def _call(self, verb: str, body: dict[str, Any], patience: float = PATIENCE_SECONDS) -> dict[str, Any]:
+        for attempt in Retrying(
+            retry=retry_if_exception_type(DoorClosed),
+            stop=stop_after_delay(patience),
+            wait=wait_exponential_jitter(initial=0.2, max=10),
+            reraise=True,
+        ):
+            with attempt:
+                return self._once(verb, body)
+        raise AssertionError  # Retrying either returns or raises
+
+    def _once(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+        try:
+            answer = self._http.post(verb, json=body, headers={"Authorization": f"Bearer {self._token}"})
+        except httpx.TransportError as error:
+            raise DoorClosed(f"The controller at {self._http.base_url} does not answer: {error}") from error
+        if answer.status_code in (409, 410):
+            raise GivenUp(answer.json()["message"])
+        if answer.status_code >= 500:
+            raise DoorClosed(f"The controller answered {answer.status_code} to {verb}.")
+        if answer.status_code >= 400:
+            raise GivenUp(f"The controller refused {verb} with {answer.status_code}: {answer.text[:300]}")
+        return answer.json()

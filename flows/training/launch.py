@@ -1,0 +1,124 @@
+"""Start the launcher in the image's environment, feed it the job, keep what comes out, and see how it ends."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from blocks.logs.capture import Capture
+from blocks.logs.errors import LogError
+from blocks.records.words import Wish
+from flows.training.instance import Instance, job_of
+from flows.training.verdict import Cause, Evidence
+
+OVERDUE_SECONDS = 20.0  # beyond the grace, before the launcher itself is killed
+POLL_SECONDS = 0.2
+
+
+def launch(instance: Instance, python: Path, echo: Callable[[str], None], started: Callable[[], None]) -> Evidence:
+    """Run the script to its end and return what is known of that.
+
+    Args:
+        instance: which, with its folders staged in.
+        python: of the image's environment, or of the attempt's own on top of it.
+        echo: gets lines for the run's own log, thinned out where there are many.
+        started: called once, when the script has started.
+    """
+    job_read, job_write = os.pipe()
+    log_read, log_write = os.pipe()
+    report_read, report_write = os.pipe()
+    process = subprocess.Popen(
+        [python, _launcher()],
+        stdin=job_read,
+        stdout=log_write,
+        stderr=log_write,
+        pass_fds=(report_write,),
+        env={"EMF_REPORT_FD": str(report_write), "PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+        start_new_session=True,
+    )
+    for theirs in (job_read, log_write, report_write):
+        os.close(theirs)
+    capture = Capture(log_read, instance.log, echo, instance.assignment.training_id)
+    reports = _Reports(report_read, started)
+    reports.start()
+    # The end of its standard input ends a launcher whose run is gone, and its script: it stays open until then.
+    with os.fdopen(job_write, "wb", buffering=0) as line:
+        line.write(json.dumps(job_of(instance, python)).encode() + b"\n")
+        _wait(instance, process)
+    reports.join(timeout=10)
+    try:
+        capture.finish(within=10)
+    except LogError as error:
+        instance.door.warn(f"Warning: lines of the log were lost: {error}")
+    return _evidence(reports, process.returncode, instance)
+
+
+def _wait(instance: Instance, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the launcher's end; pass a wish on to it once, and kill it when it does not obey."""
+    told_at: float | None = None
+    while process.poll() is None:
+        if told_at is None and _is_to_end(instance):
+            told_at = time.monotonic()
+            instance.log.say("ending the script: SIGTERM, and its grace for saving")
+            process.terminate()
+        if told_at is not None and time.monotonic() - told_at > instance.assignment.grace_seconds + OVERDUE_SECONDS:
+            process.kill()
+        instance.stop.wait(POLL_SECONDS) if told_at is None else time.sleep(POLL_SECONDS)
+
+
+def _is_to_end(instance: Instance) -> bool:
+    return instance.stop.is_set() or instance.door.given_up.is_set() or instance.door.wish != Wish.NONE
+
+
+def _launcher() -> Path:
+    return Path(sys.modules["images"].__path__[0]) / "launcher"
+
+
+class _Reports(threading.Thread):
+    """Reads the launcher's events; `ended` is its last word."""
+
+    def __init__(self, descriptor: int, started: Callable[[], None]) -> None:
+        super().__init__(name="reports", daemon=True)
+        self._descriptor, self._started = descriptor, started
+        self.ended: dict[str, Any] = {}
+        self.refused = ""
+        self.peak = 0
+
+    def run(self) -> None:
+        """Read until the launcher closes its end."""
+        with os.fdopen(self._descriptor, "rb") as stream:
+            for line in stream:
+                event = json.loads(line)
+                match event.pop("event"):
+                    case "started":
+                        self._started()
+                    case "usage":
+                        self.peak = max(self.peak, int(event["peak_memory_bytes"]))
+                    case "ended":
+                        self.ended = event
+                    case "refused":
+                        self.refused = event["reason"]
+                    case _:
+                        continue
+
+
+def _evidence(reports: _Reports, launcher_code: int, instance: Instance) -> Evidence:
+    limit, last = instance.assignment.memory_bytes, tuple(instance.log.last)
+    if not reports.ended:
+        what = reports.refused or f"the launcher ended with {launcher_code} and did not say how the script did"
+        return Evidence(Cause.PLATFORM, error=what, last_lines=last)
+    ended = reports.ended
+    return Evidence(
+        cause=Cause(ended["cause"]),
+        exit_code=ended.get("exit_code"),
+        signal=ended.get("signal"),
+        oom_kills=int(ended.get("oom_kills") or 0),
+        peak_memory_bytes=int(ended.get("peak_memory_bytes") or reports.peak),
+        memory_limit_bytes=limit,
+        last_lines=last,
+    )

@@ -1,0 +1,27 @@
+"""The marker that makes a model count: `{output}/{training id}/model.json`, written last and by the lease's holder."""
+
+import json
+
+from blocks.storage.location import Location, parse
+from flows.training.checkpoint import digest, signature
+from flows.training.instance import Instance
+
+
+def marker(output: str) -> Location:
+    """Return where the marker of a training's output lies."""
+    return parse(f"{output}/model.json")
+
+
+def mark(instance: Instance) -> None:
+    """Write what the model is made of: every file with its size in bytes and its sha256."""
+    assignment, folder = instance.assignment, instance.folders.model
+    files = [
+        {"path": name, "size": size, "sha256": digest(folder / name)} for name, (size, _) in signature(folder).items()
+    ]
+    said = {"training": assignment.training_id, "attempt": assignment.number, "files": files}
+    instance.storage.write(marker(assignment.output), json.dumps(said, indent=1).encode())
+
+
+def unmark(instance: Instance) -> None:
+    """Take the marker away from an output that did not become a model after all; none is fine."""
+    instance.storage.delete(marker(instance.assignment.output))

@@ -1,0 +1,86 @@
+"""Whose turn it is: first come, first served, without I/O.
+
+Memory and GPUs are held; a vCPU is a share. What the longest waiting wants is kept for it: those behind it may only
+take what it does not need, so nobody overtakes to another's cost and nobody starves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from blocks.catalogue.catalogue import Machine
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Want:
+    """What a waiting training needs for all of its instances; memory in bytes."""
+
+    training_id: str
+    name: str
+    memory_bytes: int
+    gpus: int
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lease that is out; memory in bytes, GPUs by their index."""
+
+    name: str
+    memory_bytes: int
+    gpus: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Who starts now, with which GPUs, and what the others wait for."""
+
+    grants: dict[str, tuple[str, ...]]
+    waits: dict[str, str]
+
+
+def take_turns(waiting: Sequence[Want], held: Sequence[Held], machine: Machine, now: datetime) -> Turn:
+    """Decide who starts.
+
+    Args:
+        waiting: the trainings that want a machine, the longest waiting first.
+        held: the leases that are out.
+        machine: what there is in all.
+        now: those whose `not_before` is later stay where they are in the queue and block nobody.
+    """
+    turn = Turn({}, {})
+    memory = machine.memory_bytes - sum(lease.memory_bytes for lease in held)
+    taken = {gpu for lease in held for gpu in lease.gpus}
+    gpus = [str(index) for index in range(machine.gpus) if str(index) not in taken]
+    ahead: list[str] = []
+    for want in waiting:
+        if want.not_before is not None and want.not_before > now:
+            turn.waits[want.training_id] = f"is tried again at {want.not_before:%H:%M:%S} UTC"
+            continue
+        if want.memory_bytes <= memory and want.gpus <= len(gpus):
+            turn.grants[want.training_id] = tuple(gpus[: want.gpus])
+        else:
+            turn.waits[want.training_id] = _why(want, memory, len(gpus), held, ahead)
+            ahead.append(want.name)
+        memory, gpus = max(0, memory - want.memory_bytes), gpus[want.gpus :]
+    return turn
+
+
+def _why(want: Want, memory: int, gpus: int, held: Sequence[Held], ahead: Sequence[str]) -> str:
+    lacks: list[str] = []
+    holders = [lease.name for lease in held if lease.memory_bytes]
+    if want.memory_bytes > memory:
+        lacks.append(f"{want.memory_bytes / GIB:.1f} GiB of memory ({max(0, memory) / GIB:.1f} GiB are free)")
+    if want.gpus > gpus:
+        lacks.append(f"{want.gpus} GPU(s) ({gpus} are free)")
+        holders = [lease.name for lease in held if lease.gpus] if want.memory_bytes <= memory else holders
+    told = f"waits for {' and '.join(lacks)}"
+    if holders:
+        told += f", held by {_few(holders)}"
+    return f"{told}; before it in the queue: {_few(ahead)}" if ahead else told
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

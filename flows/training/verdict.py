@@ -1,0 +1,138 @@
+"""From the evidence that an attempt left to a verdict: what happened, whether to try again, what to tell the person."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from signal import Signals
+from typing import Any
+
+from blocks.records.words import Reason, TrainingState, Wish
+
+
+class Cause(StrEnum):
+    """What ended an attempt, as seen by the one who saw it."""
+
+    EXIT = "exit"  # the script ended by itself
+    STOPPED = "stopped"  # SIGTERM was passed on to it
+    CANCELLED = "cancelled"  # a person cancelled its run in Prefect
+    DEADLINE = "deadline"  # its maximum time was over
+    MEMORY = "memory"  # our watcher saw it over its limit
+    ORPHANED = "orphaned"  # the run that watched it died
+    REQUIREMENTS = "requirements"  # its requirements.txt did not install
+    DATA = "data"  # what it reads is not there, or does not fit
+    STORAGE = "storage"  # a place could not be read or written
+    IMAGE = "image"  # its environment could not be made
+    PLATFORM = "platform"  # we failed
+    LOST = "lost"  # nobody saw: the attempt fell silent
+    UNCLAIMED = "unclaimed"  # no run came for its lease
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of an attempt's end. Sizes are bytes."""
+
+    cause: Cause
+    exit_code: int | None = None
+    signal: int | None = None
+    oom_kills: int = 0
+    peak_memory_bytes: int = 0
+    memory_limit_bytes: int = 0
+    error: str = ""
+    last_lines: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the records keep it: what is empty is left out."""
+        return {key: value for key, value in asdict(self).items() if value not in (None, 0, "", ())} | (
+            {"exit_code": 0} if self.exit_code == 0 else {}
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Where the training goes from here, and why."""
+
+    state: TrainingState
+    reason: Reason | None
+    message: str
+
+
+BUDGET: Mapping[Reason, int] = {
+    Reason.INTERRUPTED: 3,
+    Reason.MACHINE_LOST: 3,
+    Reason.STORAGE: 3,
+    Reason.PENDING_TIMEOUT: 2,
+    Reason.PLATFORM: 1,
+}
+"""How many attempts in a row, without a newer checkpoint, may end for a reason before the training fails for it."""
+
+
+def decide(evidence: Evidence, wish: Wish, *, ended_alike: int = 0) -> Verdict:
+    """Judge an attempt's end.
+
+    Args:
+        evidence: what is known of it.
+        wish: what was wished of it when it ended.
+        ended_alike: how many attempts just before it ended for the same reason without a newer checkpoint.
+    """
+    if wish == Wish.STOP or evidence.cause == Cause.CANCELLED:
+        how = "cancelled its run in Prefect" if evidence.cause == Cause.CANCELLED else "asked it to stop"
+        return Verdict(TrainingState.STOPPED, Reason.USER, f"A person {how}.")
+    if evidence.cause == Cause.EXIT and evidence.exit_code == 0:
+        return Verdict(TrainingState.COMPLETE, None, "The script ended with exit code 0.")
+    if evidence.cause == Cause.DEADLINE:
+        message = "Its maximum training time is over; what it had saved by then is kept."
+        return Verdict(TrainingState.STOPPED, Reason.MAX_TRAINING_TIME, message)
+    reason, message = explain(evidence)
+    if wish == Wish.SUSPEND and reason == Reason.INTERRUPTED:
+        return Verdict(
+            TrainingState.CREATE_IN_PROGRESS, reason, "The platform was stopped; it goes on when that is up."
+        )
+    if ended_alike < BUDGET.get(reason, 0):
+        return Verdict(TrainingState.CREATE_IN_PROGRESS, reason, f"{message} It is tried again.")
+    tried = f" It ended like this {ended_alike + 1} times in a row." if ended_alike else ""
+    return Verdict(TrainingState.FAIL_TRAIN, reason, message + tried)
+
+
+def explain(evidence: Evidence) -> tuple[Reason, str]:
+    """Return the reason of an end that nobody wished for, and a sentence for the person: what, and what to do."""
+    cause = evidence.cause
+    if cause == Cause.MEMORY or evidence.oom_kills:
+        return Reason.OUT_OF_MEMORY, _out_of_memory(evidence)
+    if cause in (Cause.STOPPED, Cause.ORPHANED):
+        return Reason.INTERRUPTED, "The script was interrupted from outside before it ended."
+    if cause == Cause.EXIT:
+        return _script_end(evidence)
+    reason, sentence = {
+        Cause.REQUIREMENTS: (Reason.USER_ERROR, "The packages of requirements.txt did not install: {}"),
+        Cause.DATA: (Reason.DATA, "What the training reads could not be staged in: {}"),
+        Cause.STORAGE: (Reason.STORAGE, "A storage place could not be reached: {}"),
+        Cause.IMAGE: (Reason.IMAGE, "The image's environment could not be made: {}"),
+        Cause.PLATFORM: (Reason.PLATFORM, "The platform failed, not the script: {}"),
+        Cause.LOST: (Reason.MACHINE_LOST, "The run fell silent: its machine or its process is gone. {}"),
+        Cause.UNCLAIMED: (Reason.PENDING_TIMEOUT, "No worker came for the training in time. {}"),
+    }[cause]
+    return reason, sentence.format(evidence.error).strip()
+
+
+def _script_end(evidence: Evidence) -> tuple[Reason, str]:
+    if evidence.signal == Signals.SIGKILL:
+        return Reason.INTERRUPTED, "The script was killed (signal 9) by something outside the platform."
+    last = f" Its last line: {evidence.last_lines[-1]}" if evidence.last_lines else ""
+    if evidence.signal:
+        return Reason.USER_ERROR, f"The script died from signal {evidence.signal} ({_name(evidence.signal)}).{last}"
+    return Reason.USER_ERROR, f"The script ended with exit code {evidence.exit_code}.{last}"
+
+
+def _out_of_memory(evidence: Evidence) -> str:
+    used, limit = (size / 2**30 for size in (evidence.peak_memory_bytes, evidence.memory_limit_bytes))
+    return (
+        f"The script and its processes used {used:.2f} GiB of memory; the instance type has {limit:.2f} GiB. "
+        "Choose a larger instance type, or use less (a smaller batch, fewer loader workers)."
+    )
+
+
+def _name(number: int) -> str:
+    try:
+        return Signals(number).name
+    except ValueError:
+        return "unknown"

@@ -1,0 +1,84 @@
+"""A training as people see it: the same words in the terminal, as JSON and on Prefect's pages."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from blocks.records.tables import Attempt, Event, Training
+from blocks.records.trainings import seconds_trained
+from blocks.records.words import Phase
+from blocks.settings import Settings
+from flows.experiment.view import event_line
+
+
+def summary(row: Training) -> dict[str, Any]:
+    """Return a line of the list."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "experiment": row.experiment.name,
+        "state": row.state,
+        "reason": row.reason,
+        "message": doing(row),
+        "created_at": row.created_at.isoformat(),
+        "seconds_trained": round(seconds_trained(row), 1),
+        "image": row.image,
+        "instance_type": row.instance_type,
+        "tags": row.tags,
+        "request": row.request,
+    }
+
+
+def doing(row: Training) -> str:
+    """Return what there is to say of its state: what it waits for, how far it is, why it ended."""
+    current = row.attempts[-1] if row.attempts else None
+    if current is None or current.ended_at is not None:
+        return row.message
+    if current.phase == Phase.GRANTED:
+        return "its run is starting"
+    return current.progress or row.message
+
+
+def detail(row: Training, events: Sequence[Event], where: Settings) -> dict[str, Any]:
+    """Return all of it."""
+    output = f"{row.request['output_path'].rstrip('/')}/{row.id}"
+    return summary(row) | {
+        "description": row.description,
+        "evidence": row.evidence,
+        "ended_at": row.ended_at.isoformat() if row.ended_at else "",
+        "attempts": [_attempt(attempt, where) for attempt in row.attempts],
+        "events": [event_line(event) for event in events],
+        "output": output,
+        "model": f"{output}/model",
+        "checkpoints": [checkpoint.path for attempt in row.attempts for checkpoint in attempt.checkpoints],
+        "log_file": str(where.home / "logs" / "trainings" / row.id),
+        "pages": pages(row, where),
+    }
+
+
+def pages(row: Training, where: Settings) -> dict[str, str]:
+    """Return the pages of a training that can be opened now."""
+    found: dict[str, str] = {}
+    if row.attempts and row.attempts[-1].flow_run_id:
+        found["run"] = f"{where.prefect_url}/v2/runs/flow-run/{row.attempts[-1].flow_run_id}"
+    if row.mlflow_run_id:
+        found["mlflow"] = f"{where.mlflow_url}/#/experiments/{row.experiment.mlflow_id}/runs/{row.mlflow_run_id}"
+    return found
+
+
+def _attempt(row: Attempt, where: Settings) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "phase": row.phase,
+        "reason": row.reason,
+        "message": row.message,
+        "granted_at": row.granted_at.isoformat(),
+        "running_at": row.running_at.isoformat() if row.running_at else "",
+        "ended_at": row.ended_at.isoformat() if row.ended_at else "",
+        "machine": row.machine,
+        "gpus": row.gpus,
+        "evidence": row.evidence,
+        "checkpoints": [
+            {"number": c.number, "path": c.path, "files": c.files, "bytes": c.bytes} for c in row.checkpoints
+        ],
+        "run_page": f"{where.prefect_url}/v2/runs/flow-run/{row.flow_run_id}" if row.flow_run_id else "",
+    }

@@ -1,0 +1,1 @@
+"""WHERE users' code runs: a Dockerfile and locked requirements each; imports neither flows nor blocks."""

@@ -1,0 +1,137 @@
+"""Runs a user's script as `python script.py` would, except that MLflow's run of the training stays open at its end.
+
+MLflow closes the run when the script exits, as FINISHED even after an uncaught exception. The platform sets the run's
+status from the exit code, so `MlflowClient.set_terminated` leaves that one run alone; runs that the script starts
+itself end as ever. MLflow is only touched once the script imports it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if not getattr(sys.flags, "safe_path", False):
+    del sys.path[0]  # before any other import: the platform's files are none of the script's modules
+
+import builtins
+import functools
+import importlib.machinery
+import importlib.util
+import os
+import types
+
+TYPE_CHECKING = False  # typing itself is not imported: what a script does not use should not cost it time
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from importlib.machinery import ModuleSpec
+    from typing import Any
+
+CLIENT_MODULE = "mlflow.tracking.client"
+CANNOT_OPEN = 2  # what python itself exits with
+
+
+def keep_open(client: Any, run_id: str) -> None:
+    """Have `set_terminated` of this class send what is still queued, and no more, for the run with this id."""
+    close = client.set_terminated
+
+    @functools.wraps(close)
+    def set_terminated(self: Any, run: str, *args: Any, **kwargs: Any) -> Any:
+        if run != run_id:
+            return close(self, run, *args, **kwargs)
+        store = getattr(getattr(self, "_tracking_client", None), "store", None)
+        flush = getattr(store, "shut_down_async_logging", None)
+        if flush:
+            flush()
+        return None
+
+    client.set_terminated = set_terminated
+
+
+class ClientFinder:
+    """Finds MLflow's client module, once, so that it is changed as soon as it has been loaded."""
+
+    def __init__(self, run_id: str) -> None:
+        """Keep the run with this id open."""
+        self._run_id = run_id
+
+    def find_spec(
+        self, name: str, _path: Sequence[str] | None = None, _target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Answer for one module only (importlib.abc.MetaPathFinder)."""
+        if name != CLIENT_MODULE:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec and spec.loader:
+            load = spec.loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                load(module)
+                keep_open(module.MlflowClient, self._run_id)
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+
+def watch_mlflow(environment: Mapping[str, str]) -> None:
+    """Have MLflow's client changed if and when it is imported."""
+    run_id = environment.get("EMF_MLFLOW_RUN_ID") or environment.get("MLFLOW_RUN_ID")
+    if run_id:
+        sys.meta_path.insert(0, ClientFinder(run_id))
+
+
+def write_whole_lines() -> None:
+    """Send what is printed line by line: text and line break are two writes otherwise, and workers' lines would mix."""
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        old = getattr(sys, name)
+        if old is None:
+            continue
+        new = open(descriptor, "w", 1, encoding=old.encoding, errors=old.errors, closefd=False)  # noqa: SIM115
+        setattr(sys, name, new)
+        setattr(sys, f"__{name}__", new)
+
+
+def begin_traceback_in_script() -> None:
+    """Leave the frames of this file out of the traceback of an exception that nobody caught."""
+    show = sys.excepthook
+
+    def excepthook(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
+        while trace and trace.tb_frame.f_code.co_filename == excepthook.__code__.co_filename:
+            trace = trace.tb_next
+        show(kind, error.with_traceback(trace), trace)
+
+    sys.excepthook = excepthook
+
+
+def main_module(path: str) -> types.ModuleType:
+    """Return a `__main__` like the one that `python path` has: worker processes find the script by its `__file__`."""
+    module = types.ModuleType("__main__")
+    module.__file__ = path
+    module.__loader__ = importlib.machinery.SourceFileLoader("__main__", path)
+    module.__dict__["__builtins__"] = builtins
+    module.__dict__["__cached__"] = None
+    return module
+
+
+def run(path: str) -> None:
+    """Run the script; what it raises passes through, SystemExit too."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            source = file.read()
+    except OSError as error:
+        sys.stderr.write(f"python: can't open file {path!r}: {error}\n")
+        sys.exit(CANNOT_OPEN)
+    sys.path.insert(0, os.path.dirname(os.path.realpath(path)))  # noqa: PTH120
+    module = main_module(path)
+    sys.modules["__main__"] = module
+    try:
+        exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
+    except BaseException:
+        begin_traceback_in_script()
+        raise
+
+
+if __name__ == "__main__":
+    del sys.argv[0]
+    write_whole_lines()
+    watch_mlflow(os.environ)
+    run(sys.argv[0])
