@@ -137,8 +137,7 @@ def name_faults(flow: Any, parameters: dict[str, Any]) -> list[Fault]:
 def connect() -> None:
     """Point this process's Prefect at the platform of `EMF_HOME`; before Prefect is imported."""
     os.environ["PREFECT_API_URL"] = settings.load().prefect_api_url
-    os.environ.setdefault("PREFECT_LOGGING_TO_CONSOLE_LEVEL", "ERROR")
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # its log is kept by the server
 
 
 connect()

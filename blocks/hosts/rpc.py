@@ -25,7 +25,7 @@ class Fault(IntEnum):
 
 
 class Refused(Exception):
-    """supervisord understood and said no; never leaves this room."""
+    """supervisord understood and said no; who asked translates that into words of its own."""
 
     def __init__(self, code: int, said: str) -> None:
         super().__init__(said)

@@ -13,10 +13,12 @@ from typing import Any
 import httpx
 import yaml
 
+from blocks.platform import Platform
 from blocks.settings import Settings
 from deployments.one_machine.environment import CHECKOUT, process_environment
 from deployments.one_machine.errors import DeployFailed
 from deployments.one_machine.parts import POOLS
+from flows import catalogue_forms
 
 TEMPLATES = CHECKOUT / "deployments" / "work_pools"
 SECONDS = 300
@@ -41,10 +43,13 @@ def ensure_pools(settings: Settings) -> None:
 
 
 def deploy_flows(settings: Settings) -> bool:
-    """Deploy every flow of `prefect.yaml` if anything that shapes them changed; return whether it was done.
+    """Deploy every flow of `prefect.yaml`, and fill the forms from the catalogue, if anything that shapes them changed.
+
+    Returns whether it was done.
 
     Raises:
         DeployFailed: with the last of Prefect's own words.
+        FormsAway: Prefect does not answer.
     """
     file = CHECKOUT / "prefect.yaml"
     if not file.exists():
@@ -53,6 +58,7 @@ def deploy_flows(settings: Settings) -> bool:
     if stamp.exists() and stamp.read_text(encoding="utf-8") == now and _known(settings, file):
         return False
     _deploy_all(settings)
+    catalogue_forms.apply(Platform(settings))
     stamp.write_text(now, encoding="utf-8")
     return True
 

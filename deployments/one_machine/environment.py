@@ -63,7 +63,6 @@ def process_environment(settings: Settings, part: str, environ: Mapping[str, str
         "EMF_HOME": str(settings.home),
         "EMF_PART": part,
         "EMF_CHECKOUT": str(CHECKOUT),
-        "EMF_CHECKOUT": str(Path(__file__).parents[2]),  # where runs find the flows
         "PREFECT_HOME": str(settings.home / "prefect"),
         "PYTHONUNBUFFERED": "1",
     }

@@ -1,13 +1,12 @@
 """TensorBoard as something that stays up: where its files are, open it, say where it is, close it."""
 
-import sys
 import time
 from pathlib import Path
 
 from blocks.hosts.errors import HostAway
 from blocks.hosts.service import Service, State
 from blocks.platform import Platform
-from blocks.pools.environments import Environments
+from blocks.pools.environments import IMAGES, Environments
 from blocks.records import services
 from blocks.settings import LOOPBACK
 
@@ -37,7 +36,7 @@ def start(platform: Platform, resource_id: str, log_folder: Path) -> str:
         port = services.reserve(session, name, "tensorboard", resource_id, range(first, first + PORTS)).port
     log_folder.mkdir(parents=True, exist_ok=True)
     python = Environments(where.home).ensure("tensorboard")
-    script = Path(sys.modules["images"].__path__[0]) / "tensorboard" / "serve.py"
+    script = IMAGES / "tensorboard" / "serve.py"
     command = [str(python), str(script), "--logdir", str(log_folder), "--port", str(port)]
     command += ["--idle-minutes", f"{where.tensorboard_idle_minutes:g}"]
     service = Service(name=name, command=command, environment={}, port=port, health_path="/", restart=True)

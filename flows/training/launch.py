@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 
 from blocks.logs.capture import Capture
 from blocks.logs.errors import LogError
+from blocks.pools.environments import IMAGES
 from blocks.records.words import Wish
 from flows.training.instance import Instance, job_of
 from flows.training.verdict import Cause, Evidence
@@ -33,7 +33,7 @@ def launch(instance: Instance, python: Path, echo: Callable[[str], None], starte
     log_read, log_write = os.pipe()
     report_read, report_write = os.pipe()
     process = subprocess.Popen(
-        [python, _launcher()],
+        [python, IMAGES / "launcher"],
         stdin=job_read,
         stdout=log_write,
         stderr=log_write,
@@ -75,16 +75,12 @@ def _is_to_end(instance: Instance) -> bool:
     return instance.stop.is_set() or instance.door.given_up.is_set() or instance.door.wish != Wish.NONE
 
 
-def _launcher() -> Path:
-    return Path(sys.modules["images"].__path__[0]) / "launcher"
-
-
 class _Reports(threading.Thread):
     """Reads the launcher's events; `ended` is its last word."""
 
     def __init__(self, descriptor: int, started: Callable[[], None]) -> None:
         super().__init__(name="reports", daemon=True)
-        self._descriptor, self._started = descriptor, started
+        self._descriptor, self._tell_started = descriptor, started
         self.ended: dict[str, Any] = {}
         self.refused = ""
         self.peak = 0
@@ -96,7 +92,7 @@ class _Reports(threading.Thread):
                 event = json.loads(line)
                 match event.pop("event"):
                     case "started":
-                        self._started()
+                        self._tell_started()
                     case "usage":
                         self.peak = max(self.peak, int(event["peak_memory_bytes"]))
                     case "ended":

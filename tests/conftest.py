@@ -1,0 +1,60 @@
+"""What tests of every layer share: a platform that really runs, started once, and only where a test asks for it."""
+
+import os
+import random
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from blocks import settings as platform_settings
+from blocks.settings import Ports, Settings
+from deployments.one_machine import ports, start, stop
+from deployments.one_machine.parts import Part
+
+
+class Silent:
+    """Progress that nobody watches; pytest shows it when a test fails."""
+
+    def note(self, text: str) -> None:
+        print(text)
+
+    def waiting(self, what: Iterable[str]) -> None:
+        return
+
+    def ready(self, part: Part, seconds: float) -> None:
+        print(f"{part.name} is well after {seconds:.1f} s")
+
+
+def free_ports() -> dict[str, str]:
+    """Return EMF_PORT_… for ports that nobody uses, below those that the kernel gives to outgoing connections."""
+    chosen = {}
+    for part in Ports.model_fields:
+        port = next(port for port in iter(lambda: random.randrange(10_000, 32_000, 100), 0) if ports.free(port))
+        chosen[f"EMF_PORT_{part.upper()}"] = str(port + 1 if str(port) in chosen.values() else port)
+    return chosen
+
+
+@contextmanager
+def platform_folder() -> Iterator[dict[str, str]]:
+    """Put a platform's folder and ports of its own into the environment; whatever runs there is down at the end."""
+    with tempfile.TemporaryDirectory(prefix="emf-test-") as folder, pytest.MonkeyPatch.context() as patch:
+        environ = {"EMF_HOME": folder, **free_ports()}
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        try:
+            yield environ
+        finally:
+            stop.down(platform_settings.load(Path(folder)), Silent())
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Settings]:
+    """The settings of a platform that is up for the whole session: EMF_HOME and EMF_PORT_… name it."""
+    os.environ.pop("EMF_RECORDS_URL", None)
+    with platform_folder():
+        settings = platform_settings.load()
+        start.up(settings, Silent())
+        yield settings
