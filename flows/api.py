@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from blocks import settings
@@ -84,6 +84,20 @@ def show_training(training: str) -> dict[str, Any]:
     from flows.training.reading import read
 
     return read(Platform(), training)
+
+
+def list_trainings(
+    *,
+    experiment: str = "",
+    states: Sequence[str] = (),
+    tags: Mapping[str, str] | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> list[dict[str, Any]]:
+    """Return a page of the trainings that match, newest first, from the records; no run is made."""
+    from flows.training.reading import look
+
+    return look(Platform(), experiment, list(states), tags or {}, limit, offset)[0]
 
 
 def wait_for(

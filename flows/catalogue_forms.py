@@ -8,6 +8,7 @@ import copy
 from typing import Any
 
 import httpx
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from blocks.catalogue.catalogue import Catalogue
 from blocks.errors import Temporary
@@ -35,6 +36,17 @@ def filled(schema: Schema, catalogue: Catalogue) -> Schema:
     return new
 
 
+@retry(
+    retry=retry_if_exception_type(httpx.HTTPError),
+    wait=wait_exponential_jitter(initial=0.2, max=5),
+    stop=stop_after_delay(60),  # SQLite is locked now and then while runs come and go
+    reraise=True,
+)
+def _write(client: httpx.Client, deployment_id: str, schema: Schema) -> None:
+    body = {"parameter_openapi_schema": schema, "enforce_parameter_schema": True}
+    client.patch(f"/deployments/{deployment_id}", json=body).raise_for_status()
+
+
 def apply(platform: Platform) -> int:
     """Bring the form of every deployment up to date; returns how many changed.
 
@@ -49,8 +61,7 @@ def apply(platform: Platform) -> int:
                 before = deployment["parameter_openapi_schema"] or {}
                 after = filled(before, catalogue)
                 if after != before:
-                    body = {"parameter_openapi_schema": after, "enforce_parameter_schema": True}
-                    client.patch(f"/deployments/{deployment['id']}", json=body).raise_for_status()
+                    _write(client, deployment["id"], after)
                     changed += 1
     except httpx.HTTPError as error:
         raise FormsAway(f"The forms could not be brought up to date: {error}") from error

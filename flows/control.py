@@ -5,6 +5,7 @@ artifacts; never with a traceback.
 """
 
 import functools
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,6 +19,21 @@ from prefect.tasks import Task, exponential_backoff
 
 from blocks.errors import Permanent, Temporary
 from flows.faults import Refused, to_markdown
+
+
+class Decided(Exception):
+    """An end other than success that the flow itself decided on; its message is the state's."""
+
+
+class _NoAccident(logging.Filter):
+    """Keeps the traceback of an end that a flow decided on out of its log: Prefect's engine takes it for an accident."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, Decided | Refused | Permanent | Temporary)
+
+
+logging.getLogger("prefect.flow_runs").addFilter(_NoAccident())
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -4,16 +4,6 @@ import html
 from collections.abc import Sequence
 from datetime import datetime
 
-ICONS = {
-    "ACTIVE": "🟢",
-    "RUNNING": "🟢",
-    "COMPLETE": "✅",
-    "STOPPED": "⏹️",
-    "FAIL_TRAIN": "❌",
-    "CREATE_FAILED": "❌",
-    "DELETE_FAILED": "❌",
-}
-
 
 def cell(text: object) -> str:
     """Return a text as it may stand in a table's cell."""
@@ -36,14 +26,14 @@ def fenced(text: str) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
-def state(word: str) -> str:
-    """Return a state with its sign; what is on its way has an hourglass."""
-    return f"{ICONS.get(word, '⏳')} {word}"
-
-
 def moment(iso: str) -> str:
     """Return a time as people read it, in UTC."""
     return f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M:%S}" if iso else ""
+
+
+def whole(text: str) -> str:
+    """Return a text that a narrow column does not break: an id, a time."""
+    return text.replace(" ", "\u00a0").replace("-", "\u2011")
 
 
 def duration(seconds: float) -> str:

@@ -30,11 +30,8 @@ class Silent:
 
 def free_ports() -> dict[str, str]:
     """Return EMF_PORT_… for ports that nobody uses, below those that the kernel gives to outgoing connections."""
-    chosen = {}
-    for part in Ports.model_fields:
-        port = next(port for port in iter(lambda: random.randrange(10_000, 32_000, 100), 0) if ports.free(port))
-        chosen[f"EMF_PORT_{part.upper()}"] = str(port + 1 if str(port) in chosen.values() else port)
-    return chosen
+    free = filter(ports.free, random.sample(range(10_000, 32_000, 100), 220))
+    return {f"EMF_PORT_{part.upper()}": str(port) for part, port in zip(Ports.model_fields, free, strict=False)}
 
 
 @contextmanager

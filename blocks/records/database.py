@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from blocks.records.errors import RecordsAway
+from blocks.records.errors import Conflict, RecordsAway
 
 BUSY_SECONDS = 30
 
@@ -72,5 +72,7 @@ def _begin_sqlite(connection: Any) -> None:
 def _translated() -> Generator[None]:
     try:
         yield
-    except OperationalError as error:
-        raise RecordsAway(f"The records do not answer: {error.orig}") from error
+    except IntegrityError as error:
+        raise Conflict(f"The records refuse this beside what they hold by now: {error.orig}. Ask again.") from error
+    except DBAPIError as error:
+        raise RecordsAway(f"The records do not answer: {error.orig}. `emf up` makes and starts them.") from error

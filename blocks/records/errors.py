@@ -37,3 +37,7 @@ class Fenced(RecordError):
 
 class RecordsAway(Temporary):
     """The database is locked or does not answer."""
+
+
+class Conflict(Temporary):
+    """Something that was written in the same moment stands in the way; asked again, the answer says what."""

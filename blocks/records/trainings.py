@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from blocks.records.errors import Ambiguous, KeyReused, NotAllowed, NotFound
 from blocks.records.tables import Attempt, Event, Experiment, Training, now
 from blocks.records.transitions import note, transition
-from blocks.records.words import TERMINAL, Reason, TrainingState, Wish
+from blocks.records.words import TERMINAL, ExperimentState, Reason, TrainingState, Wish
 
 T = TrainingState
 
@@ -104,7 +104,13 @@ def by_key(session: Session, request_key: str, digest: str) -> Training | None:
 def record(
     session: Session, experiment: Experiment, request: Mapping[str, Any], *, request_key: str, digest: str
 ) -> Training:
-    """Record a training as requested; its turn comes when the controller finds its machine."""
+    """Record a training as requested; its turn comes when the controller finds its machine.
+
+    Raises:
+        NotAllowed: the experiment is not ACTIVE (any more).
+    """
+    if experiment.state != ExperimentState.ACTIVE:
+        raise NotAllowed(f"The experiment {experiment.name} is {experiment.state}; trainings need one that is ACTIVE.")
     row = Training(
         name=request["name"],
         description=request["description"],

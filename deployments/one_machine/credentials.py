@@ -24,7 +24,6 @@ def ensure(settings: Settings) -> dict[str, str]:
         "EMF_OBJECT_STORE_ACCESS_KEY": lambda: f"{settings.account}:admin",
         "EMF_OBJECT_STORE_SECRET_KEY": lambda: secrets.token_urlsafe(32),
         "EMF_CLAIM_SECRET": lambda: secrets.token_urlsafe(32),  # what the codes that claim attempts are made from
-        "EMF_CLAIM_SECRET": lambda: secrets.token_urlsafe(32),
         "EMF_SWIFT_HASH_SUFFIX": lambda: secrets.token_hex(16),  # a lost one loses every object
     }
     made = {name: make() for name, make in makers.items() if name not in known}

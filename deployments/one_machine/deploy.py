@@ -11,19 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import tenacity
 import yaml
 
+from blocks.errors import Temporary
 from blocks.platform import Platform
 from blocks.settings import Settings
 from deployments.one_machine.environment import CHECKOUT, process_environment
-from deployments.one_machine.errors import DeployFailed
+from deployments.one_machine.errors import DeployFailed, PrefectBusy
 from deployments.one_machine.parts import POOLS
 from flows import catalogue_forms
 
 TEMPLATES = CHECKOUT / "deployments" / "work_pools"
 SECONDS = 300
+PAGE = 200  # the most that Prefect tells at once
 
 
+patient = tenacity.retry(
+    retry=tenacity.retry_if_exception_type(Temporary),
+    stop=tenacity.stop_after_delay(60),
+    wait=tenacity.wait_random_exponential(multiplier=0.5, max=5),
+    reraise=True,
+)
+
+
+@patient
 def ensure_pools(settings: Settings) -> None:
     """See that the work pools exist with the base job templates of `deployments/work_pools`, which are the law.
 
@@ -93,13 +105,14 @@ def fingerprint(settings: Settings) -> str:
     return digest.hexdigest()
 
 
+@patient
 def _known(settings: Settings, file: Path) -> bool:
-    """Say whether the server has a deployment of every name in `prefect.yaml`: its database may be a new one."""
-    deployments: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8")).get("deployments") or []
-    names = [deployment["name"] for deployment in deployments]
+    """Say whether the server has every deployment of `prefect.yaml`: its database may be a new one."""
+    told: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8")).get("deployments") or []
     with _prefect(settings) as client:
-        answer = client.post("/deployments/count", json={"deployments": {"name": {"any_": sorted(set(names))}}})
-        return answer.raise_for_status().json() >= len(names)
+        found = client.post("/deployments/filter", json={"limit": PAGE}).raise_for_status().json()
+    names = {(deployment["name"], deployment["entrypoint"]) for deployment in found}
+    return all((deployment["name"], deployment["entrypoint"]) in names for deployment in told)
 
 
 @contextmanager
@@ -110,7 +123,8 @@ def _prefect(settings: Settings) -> Iterator[httpx.Client]:
         with httpx.Client(base_url=settings.prefect_api_url, timeout=30, trust_env=False, verify=False) as client:  # noqa: S501
             yield client
     except httpx.HTTPStatusError as error:
-        said = error.response.text[:500]
-        raise DeployFailed(f"Prefect refused {error.request.url.path}: {error.response.status_code} {said}") from error
+        status, said = error.response.status_code, error.response.text[:500]
+        kind = PrefectBusy if status == 503 else DeployFailed  # what SQLite's lock looks like from outside
+        raise kind(f"Prefect refused {error.request.url.path}: {status} {said}") from error
     except httpx.HTTPError as error:
-        raise DeployFailed(f"Prefect does not answer at {settings.prefect_api_url} ({error!r}).") from error
+        raise PrefectBusy(f"Prefect does not answer at {settings.prefect_api_url} ({error!r}).") from error

@@ -1,5 +1,7 @@
 """Why the platform could not be put on this machine, or taken from it; each message says what to do."""
 
+from blocks.errors import Temporary
+
 
 class OneMachineError(Exception):
     """Any error of this room; the message is for the person at the terminal."""
@@ -31,3 +33,7 @@ class StillRunning(OneMachineError):
 
 class DeployFailed(OneMachineError):
     """Prefect did not take the flows or the work pools."""
+
+
+class PrefectBusy(DeployFailed, Temporary):
+    """Prefect was away, or its database locked: asking again helps."""

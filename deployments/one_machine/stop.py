@@ -3,13 +3,17 @@
 import time
 from collections.abc import Iterable
 
+from blocks.errors import BlockError
+from blocks.platform import Platform
 from blocks.settings import Settings
 from deployments.one_machine import folders, marks
 from deployments.one_machine.errors import StillRunning
 from deployments.one_machine.parts import all_parts
 from deployments.one_machine.start import LEFTOVER_GRACE, LOCK_SECONDS, Show
 from deployments.one_machine.supervisor import Supervisor
+from flows.training import suspend
 
+SUSPEND_SECONDS = 120.0
 MARGIN = 20.0  # seconds on top of a part's own time to end: supervisord kills it before we give up
 
 
@@ -26,7 +30,9 @@ def down(settings: Settings, show: Show) -> bool:
         ran = supervisor.answers()
         if ran:
             running = [name for name, program in supervisor.programs().items() if program.pid]
-            show.note("Running: " + ", ".join([*running, *running_work(settings)]))
+            show.note("Running: " + ", ".join(running))
+            if "controller" in running:  # through it trainings learn what is wished
+                suspend_work(settings, show)
             for names, seconds in stages(settings, running):
                 _stop(supervisor, names, seconds, show)
             supervisor.shutdown()
@@ -40,9 +46,21 @@ def down(settings: Settings, show: Show) -> bool:
         return ran or bool(left)
 
 
-def running_work(_settings: Settings) -> list[str]:
-    """Return in words what users have running, such as trainings: what `down` is about to end."""
-    return []
+def suspend_work(settings: Settings, show: Show) -> None:
+    """Name the trainings that run, and have them save what they have; they go on after the next `emf up`.
+
+    Records that cannot be read are told, and stop nobody from ending the platform.
+    """
+    platform = Platform(settings)
+    try:
+        for training in suspend.running(platform):
+            show.note(f"Pausing {training}")
+        left = suspend.suspend_all(platform, SUSPEND_SECONDS, show.waiting)
+    except BlockError as error:
+        show.note(f"The trainings could not be asked to pause: {error}")
+        return
+    for training in left:
+        show.note(f"Did not pause within {SUSPEND_SECONDS:.0f} s and is ended: {training}")
 
 
 def stages(settings: Settings, running: Iterable[str]) -> list[tuple[list[str], float]]:

@@ -59,7 +59,12 @@ def list_(where: Where, as_json: AsJson = False) -> None:
 
 def locate(platform: Platform, where: str) -> Location:
     """Return the place that a word names; without a scheme it is in the platform's own object store."""
+    return parse(written_out(platform, where))
+
+
+def written_out(platform: Platform, where: str) -> str:
+    """Return the whole path that a word stands for, as it is: nothing is checked."""
     if "://" in where:
-        return parse(where)
+        return where
     container, _, key = where.partition("/")
-    return parse(platform.settings.obs(container, key))
+    return platform.settings.obs(container, key)

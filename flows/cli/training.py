@@ -11,8 +11,8 @@ from blocks.platform import Platform
 from blocks.records import trainings
 from blocks.records.words import TERMINAL
 from flows.cli.experiment import changes
-from flows.cli.output import AsJson, coloured, console, pairs, print_json, print_table
-from flows.cli.storage import locate
+from flows.cli.output import AsJson, Cell, coloured, console, pairs, print_json, print_list, print_table
+from flows.cli.storage import written_out
 from flows.faults import Fault, Refused
 from flows.markdown import duration, moment
 from flows.training import reading
@@ -40,17 +40,15 @@ def list_(
         (
             row["name"],
             row["id"],
-            row["experiment"],
             coloured(row["state"]),
-            row["reason"],
-            moment(row["created_at"]),
+            moment(row["created_at"])[5:],
             duration(row["seconds_trained"]),
-            row["message"][:80],
+            f"{row['reason']}: {row['message']}" if row["reason"] else row["message"],
         )
         for row in rows
     ]
-    head = ("name", "id", "experiment", "state", "reason", "created (UTC)", "trained", "what")
-    return print_table(head, lines, f"{len(rows)} of {total}")
+    head = ("name", "id", "state", "created (UTC)", "trained", "what")
+    return print_list(head, lines, f"{len(rows)} of {total}")
 
 
 @app.command()
@@ -89,8 +87,9 @@ def create(  # noqa: PLR0913, PLR0917
     for ours in ("file", "hp", "data_set", "tag", "wait", "as_json"):
         given.pop(ours, None)
     request = _request_file(file) | given
-    if hp:
-        request["hyperparameters"] = request.get("hyperparameters", {}) | pairs(hp, "hp")
+    before = request.get("hyperparameters") or {}
+    if hp and isinstance(before, dict):  # anything else is told as a fault, with all others
+        request["hyperparameters"] = before | pairs(hp, "hp")
     if data_set:
         request["data_sets"] = [{"name": key, "path": path} for key, path in pairs(data_set, "data-set").items()]
     if tag:
@@ -123,12 +122,13 @@ def _with_places(request: dict[str, Any]) -> dict[str, Any]:
     platform = Platform()
 
     def whole(path: Any) -> Any:
-        return str(locate(platform, path)) if isinstance(path, str) and path and _is_short(path) else path
+        return written_out(platform, path) if isinstance(path, str) and _is_short(path) else path
 
     for field in ("algorithm_path", "output_path", "checkpoint_path"):
         if field in request:
             request[field] = whole(request[field])
-    for entry in request.get("data_sets") or []:
+    data_sets = request.get("data_sets")
+    for entry in data_sets if isinstance(data_sets, list) else []:  # pyright: ignore
         if isinstance(entry, dict) and "path" in entry:
             entry["path"] = whole(entry["path"])
     return request
@@ -258,7 +258,7 @@ def reconcile(
 def _print(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         return print_json(found)
-    facts = [
+    facts: list[tuple[str, Cell]] = [
         ("state", coloured(found["state"]) + (f" ({found['reason']})" if found["reason"] else "")),
         ("what", found["message"]),
         ("id", found["id"]),
@@ -274,5 +274,3 @@ def _print(found: dict[str, Any], as_json: bool) -> None:
     print_table(("", ""), [(name, value) for name, value in facts if value], found["name"])
     events = [(moment(e["time"]), coloured(e["state"]) if e["state"] else "", e["message"]) for e in found["events"]]
     return print_table(("when (UTC)", "", "what happened"), events)
-
-

@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 
+import structlog
 import uvicorn
 
 from blocks import settings
@@ -21,6 +22,7 @@ def main() -> None:
     secret = os.environ.get("EMF_CLAIM_SECRET", "")
     if not secret:
         sys.exit("EMF_CLAIM_SECRET is not set: the controller is started by `emf up`, which makes it.")
+    _log_plainly()
     platform = Platform()
     platform.records.migrate()
     resume_all(platform)
@@ -38,6 +40,13 @@ def main() -> None:
     finally:
         watch.stop()
         thread.join(timeout=30)
+
+
+def _log_plainly() -> None:
+    """Write lines without colours, and tracebacks without the values of variables: those may be keys."""
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    structlog.configure(processors=[structlog.processors.add_log_level, stamp, plain])
 
 
 if __name__ == "__main__":

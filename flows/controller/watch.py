@@ -42,7 +42,7 @@ class Watch:
 
     def __init__(self, platform: Platform, runs: Runs, secret: str, boards: Callable[[], None]) -> None:
         self.platform, self.runs, self.secret, self.boards = platform, runs, secret, boards
-        self._healed_at = 0.0
+        self._healed_at, self._started_at = 0.0, now()
         self._end = threading.Event()
 
     def run(self) -> None:
@@ -136,7 +136,7 @@ class Watch:
         if time.monotonic() - self._healed_at < HEAL_SECONDS:
             return
         self._healed_at = time.monotonic()
-        for finding in reconcile(self.platform, self.runs):
+        for finding in reconcile(self.platform, self.runs, listening_since=self._started_at):
             log.warning("reconciled", attempt=finding.attempt_id, repair=finding.repair, what=finding.what)
 
     def tell_mlflow(self) -> None:

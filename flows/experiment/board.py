@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows.forms import Forms
-from flows.markdown import cell, moment, rows, state
+from flows.markdown import cell, moment, rows, whole
 
 KEY = "experiments"
 DESCRIPTION = "The experiments, newest first"
@@ -16,9 +16,9 @@ def table(lines: Sequence[Row], total: int, forms: Forms) -> str:
     head = ("name", "state", "created (UTC)", "trainings", "description", "open", "do")
     body = [
         (
-            f"**{cell(row['name'])}**<br>{row['id']}",
-            state(row["state"]) + (f"<br>{cell(row['message'])[:200]}" if row["message"] else ""),
-            moment(row["created_at"]),
+            f"**{cell(row['name'])}**<br>{whole(row['id'])}",
+            f"**{row['state']}**" + (f"<br>{cell(row['message'])}" if row["message"] else ""),
+            whole(moment(row["created_at"])),
             str(row["trainings"]),
             cell(row["description"]),
             _pages(row, forms),
@@ -59,12 +59,12 @@ def page(found: Row) -> str:
         "tags": ", ".join(f"{cell(key)}={cell(value)}" for key, value in found["tags"].items()),
         "MLflow": f"[open]({found['mlflow_page']})" if found["mlflow_page"] else "",
     }
-    parts = [f"## {cell(found['name'])} — {state(found['state'])}"]
+    parts = [f"## {cell(found['name'])} — {found['state']}"]
     parts.append(rows(("", ""), [(f"**{name}**", value) for name, value in facts.items() if value]))
     if found["message"]:
         parts.append(f"> {cell(found['message'])}")
     if found["trainings"]:
-        lines = [(cell(t["name"]), f"`{t['id']}`", state(t["state"]), t["reason"]) for t in found["trainings"]]
+        lines = [(cell(t["name"]), f"`{t['id']}`", t["state"], t["reason"]) for t in found["trainings"]]
         parts += ["### Trainings", rows(("name", "id", "state", "reason"), lines)]
     events = [(moment(e["time"]), e["state"], e["reason"], cell(e["message"])) for e in found["events"]]
     parts += ["### What happened", rows(("when (UTC)", "state", "reason", ""), events)]

@@ -181,8 +181,8 @@ def begin_again(platform: Platform, experiment: str) -> str:
     """Check that its creation failed; returns its id."""
     with platform.records.writing() as session:
         row = experiments.find(session, experiment)
-        if row.state == S.CREATE_REQUESTED:
-            return row.id  # its creation was killed before it began
+        if row.state in (S.CREATE_REQUESTED, S.CREATE_IN_PROGRESS):
+            return row.id  # its creation was killed on the way
         transition(session, row, S.CREATE_IN_PROGRESS)
         return row.id
 

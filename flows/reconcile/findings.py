@@ -49,15 +49,23 @@ class Finding:
     cause: Cause | None = None
 
 
-def find(seen: Sequence[Seen], now: datetime) -> list[Finding]:
-    """Return what has to be repaired now."""
-    return [finding for attempt in seen if (finding := _look(attempt, now)) is not None]
+def find(seen: Sequence[Seen], now: datetime, listening_since: datetime | None = None) -> list[Finding]:
+    """Return what has to be repaired now.
+
+    Args:
+        seen: the attempts.
+        now: when they were looked at.
+        listening_since: since when the door is open; nobody is blamed for silence before that.
+    """
+    return [finding for attempt in seen if (finding := _look(attempt, now, listening_since)) is not None]
 
 
-def _look(seen: Seen, now: datetime) -> Finding | None:
+def _look(seen: Seen, now: datetime, listening_since: datetime | None) -> Finding | None:
     if not seen.open:
         return _look_at_ended(seen)
-    return _look_at_claimed(seen, now) if seen.claimed else _look_at_unclaimed(seen, now)
+    heard = (seen.beat_at or seen.granted_at) if seen.claimed else seen.granted_at
+    silent = now - max(heard, listening_since or heard)
+    return _look_at_claimed(seen, silent) if seen.claimed else _look_at_unclaimed(seen, silent)
 
 
 def _look_at_ended(seen: Seen) -> Finding | None:
@@ -68,8 +76,7 @@ def _look_at_ended(seen: Seen) -> Finding | None:
     return None
 
 
-def _look_at_claimed(seen: Seen, now: datetime) -> Finding | None:
-    silent = now - (seen.beat_at or seen.granted_at)
+def _look_at_claimed(seen: Seen, silent: timedelta) -> Finding | None:
     cancelled = seen.run in ("CANCELLING", "CANCELLED")
     dead = silent > LEASE or (silent > LEASE_WITHOUT_LIFE and (seen.run in OVER or not seen.processes))
     if dead and cancelled:
@@ -82,12 +89,14 @@ def _look_at_claimed(seen: Seen, now: datetime) -> Finding | None:
     return None
 
 
-def _look_at_unclaimed(seen: Seen, now: datetime) -> Finding | None:
+def _look_at_unclaimed(seen: Seen, waited: timedelta) -> Finding | None:
     if seen.run in ("CANCELLING", "CANCELLED"):
         return Finding(seen.attempt_id, Repair.END, "its run was cancelled in Prefect", Cause.CANCELLED)
     if seen.run in OVER:
         return Finding(seen.attempt_id, Repair.END, f"its run ended as {seen.run} before it began", Cause.LOST)
-    waited = now - seen.granted_at
+    if seen.wish_is_stop:  # nothing runs that would obey; from here no run can claim it
+        return Finding(seen.attempt_id, Repair.END, "it was asked to stop before a run came for it", Cause.STOPPED)
     if waited > CLAIM:
-        return Finding(seen.attempt_id, Repair.END, f"no worker came in {waited.seconds // 60} min", Cause.UNCLAIMED)
+        minutes = int(waited.total_seconds()) // 60
+        return Finding(seen.attempt_id, Repair.END, f"no worker came in {minutes} min", Cause.UNCLAIMED)
     return None

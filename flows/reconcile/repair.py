@@ -2,6 +2,9 @@
 
 import shutil
 from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
 
 from blocks.platform import Platform
 from blocks.pools import processes
@@ -16,6 +19,8 @@ from flows.training.assignment import work_folder
 from flows.training.verdict import Cause, Evidence
 
 KILL_GRACE_SECONDS = 25
+
+log = structlog.get_logger("reconcile")
 
 
 def look(platform: Platform, runs: Runs) -> list[Seen]:
@@ -42,13 +47,28 @@ def _see(row: Attempt, live: int, runs: Runs) -> Seen:
     )
 
 
-def reconcile(platform: Platform, runs: Runs, *, dry_run: bool = False) -> Sequence[Finding]:
-    """Find what differs and, unless it is a dry run, put it right. Returns the findings."""
-    found = find(look(platform, runs), now())
-    if not dry_run:
-        for finding in found:
+def reconcile(
+    platform: Platform, runs: Runs, *, dry_run: bool = False, listening_since: datetime | None = None
+) -> Sequence[Finding]:
+    """Find what differs and, unless it is a dry run, put it right. Returns the findings.
+
+    Args:
+        platform: whose records.
+        runs: whose runs.
+        dry_run: only look.
+        listening_since: since when instances can be heard; None where that is not known.
+    """
+    looked_at = now()  # before Prefect is asked, which may take longer than a lease
+    found = find(look(platform, runs), looked_at, listening_since)
+    if dry_run:
+        return found
+    for finding in found:
+        try:
             repair(platform, runs, finding)
-        tidy(platform)
+        except Exception:
+            # One that cannot be repaired must not keep the others from it; it is found again.
+            log.exception("not repaired", attempt=finding.attempt_id, repair=finding.repair, what=finding.what)
+    tidy(platform)
     return found
 
 
@@ -77,6 +97,8 @@ def _end(platform: Platform, runs: Runs, finding: Finding) -> None:
         row = session.get(Attempt, finding.attempt_id)
         if row is None or row.ended_at is not None:
             return
+        if row.running_at and row.stopped_running_at is None:
+            row.stopped_running_at = max(row.running_at, row.beat_at or row.running_at)  # when it was last heard of
         verdict = attempts.close(session, row, Evidence(finding.cause or Cause.LOST, error=finding.what))
         flow_run_id = row.flow_run_id
     processes.end(finding.attempt_id, KILL_GRACE_SECONDS)

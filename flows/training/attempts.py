@@ -10,12 +10,14 @@ from blocks.records.words import Reason, TrainingState, Wish
 from flows.training.verdict import Evidence, Verdict, decide, explain
 
 BACK_OFF_SECONDS = (5, 30, 120)
+SUSPENDED = "suspended"  # in the evidence of an attempt that obeyed the wish to pause: that counts for no failure
 
 
 def ended_alike(attempt: Attempt, reason: Reason) -> int:
     """Return how many attempts just before this one ended for that reason, none with a newer checkpoint."""
     count = 0
-    for earlier in reversed([a for a in attempt.training.attempts if a.number < attempt.number]):
+    before = [a for a in attempt.training.attempts if a.number < attempt.number and not a.evidence.get(SUSPENDED)]
+    for earlier in reversed(before):
         if earlier.reason != reason or earlier.checkpoints:
             break
         count += 1
@@ -29,8 +31,8 @@ def judge(attempt: Attempt, evidence: Evidence) -> Verdict:
     wish = Wish.NONE if failed_already else Wish(training.wish)
     if failed_already and training.reason:
         return Verdict(TrainingState.FAIL_TRAIN, Reason(training.reason), training.message)
-    if training.state == TrainingState.STOP_IN_PROGRESS and training.reason == Reason.MAX_TRAINING_TIME:
-        return Verdict(TrainingState.STOPPED, Reason.MAX_TRAINING_TIME, training.message)
+    if training.state == TrainingState.STOP_IN_PROGRESS and training.reason:  # whatever became of its run since
+        return Verdict(TrainingState.STOPPED, Reason(training.reason), training.message)
     return decide(evidence, wish, ended_alike=ended_alike(attempt, explain(evidence)[0]))
 
 
@@ -48,6 +50,6 @@ def close(session: Session, attempt: Attempt, evidence: Evidence) -> Verdict:
         verdict.state,
         reason=verdict.reason,
         message=verdict.message,
-        evidence=evidence.to_json(),
+        evidence=evidence.to_json() | ({SUSPENDED: True} if training.wish == Wish.SUSPEND else {}),
     )
     return verdict

@@ -5,24 +5,23 @@ from typing import Any
 
 from blocks.records.words import TERMINAL
 from flows.forms import Forms
-from flows.markdown import cell, duration, fenced, moment, rows, size, state
+from flows.markdown import cell, duration, fenced, moment, rows, size, whole
 
 KEY = "trainings"
 DESCRIPTION = "The trainings, newest first"
+TOLD = 160  # characters; all of it is on the training's own page
 Row = dict[str, Any]
 
 
 def table(lines: Sequence[Row], total: int, forms: Forms) -> str:
     """Return the list page: a line a training, with links that open its pages and its filled-in forms."""
-    head = ("name", "experiment", "state", "created (UTC)", "trained", "what", "open", "do")
+    head = ("training", "experiment", "state", "created (UTC), trained", "open", "do")
     body = [
         (
-            f"**{cell(row['name'])}**<br>{row['id']}",
+            f"**{cell(row['name'])}**<br>{whole(row['id'])}",
             cell(row["experiment"]),
-            state(row["state"]) + (f"<br>{row['reason']}" if row["reason"] else ""),
-            moment(row["created_at"]),
-            duration(row["seconds_trained"]),
-            cell(row["message"])[:300],
+            _state(row),
+            f"{whole(moment(row['created_at']))}<br>{whole(duration(row['seconds_trained']))}",
             _pages(row, forms),
             _actions(row, forms),
         )
@@ -32,6 +31,12 @@ def table(lines: Sequence[Row], total: int, forms: Forms) -> str:
     shown = f"{len(lines)} of {total}" if total > len(lines) else f"{total}"
     listed = rows(head, body) if body else "*There is no training yet.*"
     return f"## Trainings ({shown})\n\n{new} · {forms.link('list with a filter', 'list-trainings')}\n\n{listed}\n"
+
+
+def _state(row: Row) -> str:
+    reason = f" · {row['reason']}" if row["reason"] else ""
+    told = row["message"] if len(row["message"]) <= TOLD else f"{row['message'][:TOLD]}…"
+    return f"**{row['state']}**{reason}" + (f"<br>{cell(told)}" if told else "")
 
 
 def _pages(row: Row, forms: Forms) -> str:
@@ -53,7 +58,7 @@ def _actions(row: Row, forms: Forms) -> str:
 def page(found: Row) -> str:
     """Return all of one training."""
     request, evidence = found["request"], found["evidence"]
-    parts = [f"## {cell(found['name'])} — {state(found['state'])}", _facts(found)]
+    parts = [f"## {cell(found['name'])} — {found['state']}", _facts(found)]
     if found["message"]:
         parts.append(f"> {cell(found['message'])}")
     if evidence.get("last_lines"):

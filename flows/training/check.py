@@ -10,6 +10,7 @@ from blocks.records import experiments
 from blocks.records.words import ExperimentState
 from blocks.storage import access
 from blocks.storage.errors import StorageError
+from blocks.storage.location import DERIVED_LIMIT
 from blocks.storage.location import parse as parse_path
 from flows.faults import ABSENT, Fault, Refused
 from flows.names import path_problem
@@ -95,7 +96,7 @@ def _source_faults(platform: Platform, raw: Mapping[str, object]) -> list[Fault]
     if not isinstance(path, str) or not isinstance(entry_point, str) or not path or path_problem(path):
         return []
     try:
-        place = parse_path(path.rstrip("/") + "/" + entry_point)
+        place = parse_path(path.rstrip("/") + "/" + entry_point, DERIVED_LIMIT)
         found = platform.storage.stat(place)
         if found is None:
             there = sorted(e.key for e in platform.storage.entries(parse_path(path)) if e.key.endswith(".py"))[:10]
@@ -111,7 +112,7 @@ def _source_faults(platform: Platform, raw: Mapping[str, object]) -> list[Fault]
 
 
 def _source(platform: Platform, spec: TrainingSpec) -> str:
-    place = parse_path(spec.algorithm_path.rstrip("/") + "/" + spec.entry_point)
+    place = parse_path(spec.algorithm_path.rstrip("/") + "/" + spec.entry_point, DERIVED_LIMIT)
     return platform.storage.read(place, SOURCE_BYTES).decode("utf-8")
 
 

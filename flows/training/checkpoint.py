@@ -8,18 +8,25 @@ checkpoint is never resumed from. Scripts need to know nothing of this.
 import contextlib
 import hashlib
 import json
+import os
+import re
 import shutil
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from blocks.errors import Permanent
-from blocks.storage.errors import AlreadyThere
-from blocks.storage.location import Location, parse
+from blocks.storage.errors import AlreadyThere, BadPath
+from blocks.storage.location import DERIVED_LIMIT, Location, parse
 from blocks.storage.storage import Storage
+from blocks.storage.walk import PARTIAL
 
 Signature = Mapping[str, tuple[int, int]]
 """Relative path to size (bytes) and modification time (ns) of every file of a folder."""
+
+OWN_FOLDER = re.compile(r"tr-[0-9a-f]{12}/")
+"""What the platform itself puts below a checkpoint path: a folder a training."""
 
 KEEP = 3
 MOVING_SECONDS = 10.0  # a folder that never rests is tried all the same
@@ -31,25 +38,25 @@ class Damaged(Permanent):
 
 @dataclass(frozen=True)
 class Committed:
-    """A checkpoint whose marker is written. Size in bytes."""
+    """A checkpoint whose marker is written. Size in bytes; `left_out` names what could not be sent, and why."""
 
     number: int
     path: str
     files: int
     bytes: int
+    left_out: tuple[str, ...] = ()
 
 
 def signature(folder: Path) -> Signature:
     """Return what lies in a folder now. Links are not followed; a file that vanishes meanwhile is not there."""
     found: dict[str, tuple[int, int]] = {}
-    for file in sorted(folder.rglob("*")):
-        try:
-            if file.is_file() and not file.is_symlink():
-                status = file.stat()
-                found[file.relative_to(folder).as_posix()] = (status.st_size, status.st_mtime_ns)
-        except FileNotFoundError:
-            continue
-    return found
+    for parent, _, names in os.walk(folder):  # unlike rglob it passes over a folder that vanishes
+        for file in (Path(parent, name) for name in names):
+            with contextlib.suppress(FileNotFoundError):
+                status = file.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    found[file.relative_to(folder).as_posix()] = (status.st_size, status.st_mtime_ns)
+    return dict(sorted(found.items()))
 
 
 def is_due(current: Signature, previous: Signature, committed: Signature, moving_seconds: float) -> bool:
@@ -76,12 +83,26 @@ def snapshot(folder: Path, into: Path) -> Signature | None:
     return None
 
 
-def manifest_of(folder: Path, attempt_id: str, number: int) -> bytes:
-    """Return the manifest of a snapshot: every file with its size in bytes and its sha256."""
-    files = [
-        {"path": name, "size": size, "sha256": digest(folder / name)} for name, (size, _) in signature(folder).items()
+def manifest_of(folder: Path, path: Location, attempt_id: str, number: int) -> bytes:
+    """Return the manifest of a snapshot that is sent to a path."""
+    said = {"attempt": attempt_id, "number": number, "files": files_of(folder, path)}
+    return json.dumps(said, indent=1, sort_keys=True).encode()
+
+
+def files_of(folder: Path, path: Location) -> list[dict[str, str | int]]:
+    """Return every file that an upload to a path takes, with its size in bytes and its sha256."""
+    return [
+        {"path": name, "size": size, "sha256": digest(folder / name)}
+        for name, (size, _) in signature(folder).items()
+        if _can_be_sent(path, name)
     ]
-    return json.dumps({"attempt": attempt_id, "number": number, "files": files}, indent=1, sort_keys=True).encode()
+
+
+def _can_be_sent(path: Location, name: str) -> bool:
+    try:
+        return bool(path / name) and not any(part.endswith(PARTIAL) for part in name.split("/"))
+    except BadPath:
+        return False
 
 
 def digest(file: Path) -> str:
@@ -92,7 +113,7 @@ def digest(file: Path) -> str:
 
 def beside(path: Location, suffix: str) -> Location:
     """Return the object beside a checkpoint's folder: its manifest or its marker."""
-    return parse(str(path).rstrip("/") + suffix)
+    return parse(str(path).rstrip("/") + suffix, DERIVED_LIMIT)
 
 
 def commit(storage: Storage, folder: Path, path: Location, attempt_id: str, number: int) -> Committed:
@@ -101,12 +122,12 @@ def commit(storage: Storage, folder: Path, path: Location, attempt_id: str, numb
     Raises:
         blocks.storage.errors.StorageError: a file, the manifest or the marker could not be written.
     """
-    manifest = manifest_of(folder, attempt_id, number)
+    manifest = manifest_of(folder, path, attempt_id, number)
     sent = storage.upload(folder, path)
     storage.write(beside(path, ".manifest.json"), manifest)
     with contextlib.suppress(AlreadyThere):  # ours, from before a kill: nobody else writes below this attempt
         storage.write(beside(path, ".committed"), hashlib.sha256(manifest).hexdigest().encode(), only_if_absent=True)
-    return Committed(number, str(path), sent.files, sent.bytes)
+    return Committed(number, str(path), sent.files, sent.bytes, sent.skipped)
 
 
 def fetch(storage: Storage, path: str, into: Path) -> bool:
@@ -118,12 +139,13 @@ def fetch(storage: Storage, path: str, into: Path) -> bool:
     Raises:
         Damaged: a file is missing or is not what the manifest says; the file is named.
     """
-    place = parse(path)
-    marker = beside(place, ".committed")
-    if storage.stat(marker) is None:
+    place = parse(path, DERIVED_LIMIT)
+    # Beside a whole container or mount there is nothing.
+    if not place.key or storage.stat(marker := beside(place, ".committed")) is None:
         storage.download(place, into)
-        for folder in into.glob("tr-*"):
-            shutil.rmtree(folder)
+        for folder in into.iterdir():
+            if folder.is_dir() and OWN_FOLDER.fullmatch(f"{folder.name}/"):
+                shutil.rmtree(folder)
         return False
     manifest = storage.read(beside(place, ".manifest.json"))
     if hashlib.sha256(manifest).hexdigest().encode() != storage.read(marker).strip():
@@ -152,11 +174,12 @@ class Keeper:
 
     def __init__(self, storage: Storage, folder: Path, root: str, attempt_id: str, tell: Callable[[Committed], None]):
         self._storage, self._folder, self._attempt_id, self._tell = storage, folder, attempt_id, tell
-        self._root = parse(root)
+        self._root = parse(root, DERIVED_LIMIT)
         self._copy = folder.parent / "checkpoint-copy"
         # What a retry starts with is a checkpoint already.
         self._committed = self._previous = signature(folder)
         self._moving_since: float | None = None
+        self._is_half_sent = False
         self.kept: list[Committed] = []
 
     def tick(self, now: float) -> Committed | None:
@@ -181,17 +204,21 @@ class Keeper:
         if taken is None:
             return None
         number = self.kept[-1].number + 1 if self.kept else 1
-        done = commit(self._storage, self._copy, self._root / f"checkpoint-{number}", self._attempt_id, number)
+        place = self._root / f"checkpoint-{number}"
+        if self._is_half_sent:  # what a try that failed left there is not this snapshot, its marker least of all
+            self._forget(place)
+        self._is_half_sent = True
+        done = commit(self._storage, self._copy, place, self._attempt_id, number)
+        self._is_half_sent = False
         shutil.rmtree(self._copy, ignore_errors=True)
         self._committed, self._moving_since = taken, None
         self.kept.append(done)
         self._tell(done)
         while len(self.kept) > KEEP:
-            self._forget(self.kept.pop(0))
+            self._forget(parse(self.kept.pop(0).path, DERIVED_LIMIT))
         return done
 
-    def _forget(self, old: Committed) -> None:
+    def _forget(self, place: Location) -> None:
         # The marker goes first: what lacks it is no checkpoint, however much of it is left.
-        place = parse(old.path)
         for gone in (beside(place, ".committed"), beside(place, ".manifest.json"), place):
             self._storage.delete(gone)

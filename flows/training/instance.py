@@ -21,11 +21,11 @@ from blocks.logs.sink import Fragment, InstanceLog, LogSink
 from blocks.pools.environments import RequirementsFailed, overlay
 from blocks.records.words import Wish
 from blocks.storage.errors import StorageError
-from blocks.storage.location import parse
+from blocks.storage.location import DERIVED_LIMIT, parse
 from blocks.storage.storage import Storage
 from flows.training import contract
 from flows.training.assignment import Assignment
-from flows.training.checkpoint import Damaged, fetch
+from flows.training.checkpoint import OWN_FOLDER, Damaged, fetch
 from flows.training.door import Door
 from flows.training.verdict import Cause
 
@@ -150,7 +150,7 @@ def _checkpoint(instance: Instance) -> None:
 def _given(instance: Instance) -> Iterator[str]:
     """Return what a person put at the checkpoint path; trainings' own folders are theirs."""
     for entry in instance.storage.entries(parse(instance.assignment.spec.checkpoint_path)):
-        if not entry.key.startswith("tr-"):
+        if not OWN_FOLDER.match(entry.key):
             yield entry.key
 
 
@@ -204,10 +204,14 @@ def stage_out(instance: Instance, tell: Callable[[str, float], None]) -> int:
     instance.go_on()
     with _as_step():
         # What an earlier attempt left there half-sent is not this model.
-        instance.storage.delete(parse(f"{output}/model/"))
+        place = parse(f"{output}/model/", DERIVED_LIMIT)
+        instance.storage.delete(place)
         if not any(folders.model.iterdir()):
             return 0
-        return instance.storage.upload(folders.model, parse(f"{output}/model/"), progress).files
+        sent = instance.storage.upload(folders.model, place, progress)
+    for left_out in sent.skipped:
+        instance.door.warn(f"Warning: not staged out: {left_out}")
+    return sent.files
 
 
 @contextmanager

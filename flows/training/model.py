@@ -2,22 +2,20 @@
 
 import json
 
-from blocks.storage.location import Location, parse
-from flows.training.checkpoint import digest, signature
+from blocks.storage.location import DERIVED_LIMIT, Location, parse
+from flows.training.checkpoint import files_of
 from flows.training.instance import Instance
 
 
 def marker(output: str) -> Location:
     """Return where the marker of a training's output lies."""
-    return parse(f"{output}/model.json")
+    return parse(f"{output}/model.json", DERIVED_LIMIT)
 
 
 def mark(instance: Instance) -> None:
     """Write what the model is made of: every file with its size in bytes and its sha256."""
-    assignment, folder = instance.assignment, instance.folders.model
-    files = [
-        {"path": name, "size": size, "sha256": digest(folder / name)} for name, (size, _) in signature(folder).items()
-    ]
+    assignment = instance.assignment
+    files = files_of(instance.folders.model, parse(f"{assignment.output}/model/", DERIVED_LIMIT))
     said = {"training": assignment.training_id, "attempt": assignment.number, "files": files}
     instance.storage.write(marker(assignment.output), json.dumps(said, indent=1).encode())
 

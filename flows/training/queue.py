@@ -59,6 +59,11 @@ def take_turns(waiting: Sequence[Want], held: Sequence[Held], machine: Machine, 
         if want.not_before is not None and want.not_before > now:
             turn.waits[want.training_id] = f"is tried again at {want.not_before:%H:%M:%S} UTC"
             continue
+        if want.memory_bytes > machine.memory_bytes or want.gpus > machine.gpus:
+            # The machine has become smaller since it was asked for: what never comes must not hold up the others.
+            has = f"{machine.memory_bytes / GIB:.1f} GiB of memory and {machine.gpus} GPU(s)"
+            turn.waits[want.training_id] = f"waits for a larger machine: this one has {has} in all"
+            continue
         if want.memory_bytes <= memory and want.gpus <= len(gpus):
             turn.grants[want.training_id] = tuple(gpus[: want.gpus])
         else:

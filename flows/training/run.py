@@ -5,10 +5,12 @@ through the controller's door.
 """
 
 import os
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,8 +27,10 @@ from blocks import settings
 from blocks.errors import Permanent, Temporary
 from blocks.logs.local import LocalSink
 from blocks.pools.environments import Environments
+from blocks.records.words import TrainingState
 from blocks.settings import LOOPBACK
 from blocks.storage.storage import Storage
+from flows.control import Decided
 from flows.tensorboard.service import folder as tensorboard_folder
 from flows.training import instance as steps
 from flows.training.assignment import Assignment, work_folder
@@ -54,10 +58,10 @@ def train(training_id: str, attempt: int) -> State:
         with door.beating(), instances_of(door, assignment) as instances:
             evidence = carry_out(instances)
             answer = tell_end(door, evidence)
-            if is_success(evidence) and answer["state"] != "COMPLETE":
+            if is_success(evidence) and answer["state"] != TrainingState.COMPLETE:
                 unmark(instances[0])  # a stop came between the marker and the end
     except GivenUp as error:
-        return Cancelled(message=f"This attempt no longer counts: {error}")
+        return Cancelled(message=f"This attempt no longer counts: {error}", data=Decided(str(error)))
     return _state(answer["state"], answer["message"])
 
 
@@ -163,26 +167,25 @@ def run_script(instances: Sequence[Instance], pythons: Sequence[Path]) -> Eviden
             one.stop.set()
         upload.finish()
 
-    threads = [
-        threading.Thread(target=go, args=pair, name=f"instance-{index}", daemon=True)
-        for index, pair in enumerate(zip(instances, pythons, uploads, strict=True))
-    ]
-    for thread in threads:
-        thread.start()
-    was_signalled = _wait_for(threads, first)
+    with ThreadPoolExecutor(len(instances), thread_name_prefix="instance") as pool:
+        running = [pool.submit(go, *each) for each in zip(instances, pythons, uploads, strict=True)]
+        was_signalled = _wait_for(running, first)
+    for one in running:
+        one.result()
     if was_signalled and _is_cancelled():
         return Evidence(Cause.CANCELLED)
     return min(ends, key=lambda end: (is_success(end[1]), end[0]))[1]
 
 
-def _wait_for(threads: Sequence[threading.Thread], first: Instance) -> bool:
+def _wait_for(running: Sequence[Future[None]], first: Instance) -> bool:
     """Wait for the instances; returns whether a signal to this process ended them."""
     was_signalled = False
-    while any(thread.is_alive() for thread in threads):
+    while not all(one.done() for one in running):
         try:
-            for thread in threads:
-                thread.join(0.5)
+            wait(running)  # not Thread.join: interrupted by a signal, it takes a living thread for ended
         except TerminationSignal:
+            # Prefect sends it more than once; the grace and the last uploads must not be cut short by the next.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             was_signalled = True
             first.stop.set()
     return was_signalled
@@ -241,6 +244,7 @@ def _free_port(count: int) -> int:
 
 
 def _state(state: str, message: str) -> State:
-    if state == "COMPLETE":
+    if state == TrainingState.COMPLETE:
         return Completed(message=message)
-    return Cancelled(message=message) if state in ("STOPPED", "STOP_IN_PROGRESS") else Failed(message=message)
+    kind = Cancelled if state == TrainingState.STOPPED else Failed
+    return kind(message=message, data=Decided(message))

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from blocks.errors import Permanent, Temporary
-from blocks.storage.location import parse
+from blocks.storage.location import DERIVED_LIMIT, parse
 from flows.training.checkpoint import Committed, Keeper
 from flows.training.instance import Instance
 from flows.training.mirror import mirror
@@ -48,7 +48,7 @@ class Uploads(threading.Thread):
         try:
             self._checkpoint(last)
             self._scalars(last)
-        except (Permanent, Temporary) as error:
+        except (Permanent, Temporary, OSError) as error:
             if str(error) not in self._told:
                 self._told.add(str(error))
                 self._instance.log.say(f"not uploaded: {error}", "WARNING")
@@ -68,10 +68,13 @@ class Uploads(threading.Thread):
         due = last or time.monotonic() - self._scalars_at > SCALARS_SECONDS
         if due and any(source.iterdir()):
             self._scalars_at = time.monotonic()
-            self._instance.storage.upload(source, parse(f"{self._instance.assignment.output}/tensorboard/"))
+            place = parse(f"{self._instance.assignment.output}/tensorboard/", DERIVED_LIMIT)
+            self._instance.storage.upload(source, place)
 
     def _tell(self, kept: Committed) -> None:
         self._instance.log.say(
             f"checkpoint {kept.number}: {kept.files} file(s), {kept.bytes / 2**20:.1f} MiB, committed"
         )
+        for left_out in kept.left_out:
+            self._instance.log.say(f"not in checkpoint {kept.number}: {left_out}", "WARNING")
         self._instance.door.checkpoint(kept.number, kept.path, kept.files, kept.bytes)

@@ -98,7 +98,7 @@ def explain(evidence: Evidence) -> tuple[Reason, str]:
     cause = evidence.cause
     if cause == Cause.MEMORY or evidence.oom_kills:
         return Reason.OUT_OF_MEMORY, _out_of_memory(evidence)
-    if cause in (Cause.STOPPED, Cause.ORPHANED):
+    if cause in (Cause.STOPPED, Cause.ORPHANED, Cause.CANCELLED, Cause.DEADLINE):
         return Reason.INTERRUPTED, "The script was interrupted from outside before it ended."
     if cause == Cause.EXIT:
         return _script_end(evidence)

@@ -8,6 +8,7 @@ from blocks.records.trainings import seconds_trained
 from blocks.records.words import Phase
 from blocks.settings import Settings
 from flows.experiment.view import event_line
+from flows.training.checkpoint import KEEP
 
 
 def summary(row: Training) -> dict[str, Any]:
@@ -49,8 +50,9 @@ def detail(row: Training, events: Sequence[Event], where: Settings) -> dict[str,
         "events": [event_line(event) for event in events],
         "output": output,
         "model": f"{output}/model",
-        "checkpoints": [checkpoint.path for attempt in row.attempts for checkpoint in attempt.checkpoints],
+        "checkpoints": [checkpoint.path for attempt in row.attempts for checkpoint in attempt.checkpoints[-KEEP:]],
         "log_file": str(where.home / "logs" / "trainings" / row.id),
+        "mlflow_run_id": row.mlflow_run_id or "",
         "pages": pages(row, where),
     }
 
@@ -78,7 +80,8 @@ def _attempt(row: Attempt, where: Settings) -> dict[str, Any]:
         "gpus": row.gpus,
         "evidence": row.evidence,
         "checkpoints": [
-            {"number": c.number, "path": c.path, "files": c.files, "bytes": c.bytes} for c in row.checkpoints
+            {"number": c.number, "path": c.path, "files": c.files, "bytes": c.bytes}
+            for c in row.checkpoints[-KEEP:]  # older ones were deleted
         ],
         "run_page": f"{where.prefect_url}/v2/runs/flow-run/{row.flow_run_id}" if row.flow_run_id else "",
     }

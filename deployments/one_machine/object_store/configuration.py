@@ -55,11 +55,13 @@ def proxy(folder: Path, region: str, access_key: str, secret_key: str) -> str:
     """Return the proxy's configuration: Swift's native API, and the S3 API with `access_key` = `account:user`.
 
     Raises:
-        ValueError: the access key is not `account:user`.
+        ValueError: the access key is not `account:user`, or the secret key is empty or holds a space.
     """
     account, colon, user = access_key.partition(":")
     if not (account and colon and user) or "_" in access_key or ":" in user:
         raise ValueError(f"EMF_OBJECT_STORE_ACCESS_KEY must be `account:user`, without `_`; it is {access_key!r}.")
+    if secret_key.split() != [secret_key]:
+        raise ValueError("EMF_OBJECT_STORE_SECRET_KEY must not be empty, nor hold a space.")
     filters = {
         "cache": {"paste.filter_factory": f"{MODULE}.cache:filter_factory"},
         "s3api": {"use": "egg:swift#s3api", "location": region, "max_upload_part_num": "10000"},

@@ -4,6 +4,9 @@ Run it as a training of AI EasyMaker (entry point `train.py`, a data set with th
 hand, where everything goes into the folder `output`:
 
     python prepare.py data && python train.py --epochs 5
+
+It also runs on several instances, and with torchrun: each process learns from its share of the images, and the first
+one writes. The digits are few and small, so it uses the processor only.
 """
 
 import argparse
@@ -14,17 +17,25 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 from torch.utils.tensorboard import SummaryWriter
+
+# In a training of the platform MLflow has a run already, and what is logged goes to it; by hand there is no server.
+TRACKED = "MLFLOW_TRACKING_URI" in os.environ
+# With more than one process these, and MASTER_ADDR and MASTER_PORT, are in each one's environment.
+RANK = int(os.environ.get("RANK", 0))
+WORLD_SIZE = int(os.environ.get("WORLD_SIZE", 1))
 
 
 def arguments():
     """Every hyperparameter of the training arrives as `--name value`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--learning-rate", type=float, default=0.003)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--learning-rate", type=float, default=0.005)
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     # parse_known_args, not parse_args: a hyperparameter that this script does not know does not end it.
@@ -55,12 +66,16 @@ def build(hidden):
 def resume(model, optimizer):
     """Load the checkpoint that this training is to go on from, if there is one; return the next epoch's number."""
     path = Path(os.environ.get("EM_CHECKPOINT_INPUT_DIR") or "output/checkpoint") / "checkpoint.pt"
-    if not path.exists():
+    state = torch.load(path, weights_only=True) if RANK == 0 and path.exists() else None
+    if WORLD_SIZE > 1:  # every process goes on from what the first one found
+        box = [state]
+        dist.broadcast_object_list(box)
+        state = box[0]
+    if state is None:
         return 1
-    state = torch.load(path, weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    print(f"Going on after epoch {state['epoch']} of {path}")
+    print(f"Going on after epoch {state['epoch']}")
     return state["epoch"] + 1
 
 
@@ -74,14 +89,15 @@ def save_checkpoint(path, model, optimizer, epoch):
 def learn(model, optimizer, batches):
     """Go through all batches once; return the mean loss."""
     model.train()
-    total = 0.0
+    total, count = 0.0, 0
     for images, labels in batches:
         loss = nn.functional.cross_entropy(model(images), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         total += loss.item() * len(images)
-    return total / len(batches.dataset)
+        count += len(images)
+    return total / count
 
 
 def evaluate(model, data):
@@ -95,33 +111,48 @@ def evaluate(model, data):
 def main():
     args = arguments()
     torch.manual_seed(args.seed)
-    checkpoints = folder("EM_CHECKPOINT_DIR", "output/checkpoint")
+    if WORLD_SIZE > 1:
+        dist.init_process_group("gloo")
     train, test = load(Path(os.environ.get("EM_DATASET_DIGITS") or "data"))
     model = build(args.hidden)
     optimizer = torch.optim.Adam(model.parameters(), lr=args.learning_rate)
     first = resume(model, optimizer)
-    batches = DataLoader(train, batch_size=args.batch_size, shuffle=True)
+    if WORLD_SIZE > 1:
+        sampler = DistributedSampler(train, seed=args.seed)
+        network = DistributedDataParallel(model)
+    else:
+        sampler = None
+        network = model
+    batches = DataLoader(train, batch_size=args.batch_size, sampler=sampler, shuffle=sampler is None)
 
-    if "MLFLOW_TRACKING_URI" not in os.environ:
-        mlflow.set_tracking_uri(Path("output/mlflow").absolute().as_uri())
-    # The platform has already made a run for this training; start_run() goes on with it.
-    with mlflow.start_run(), SummaryWriter(folder("EM_TENSORBOARD_LOG_DIR", "output/tensorboard")) as board:
+    checkpoints = folder("EM_CHECKPOINT_DIR", "output/checkpoint")
+    board = SummaryWriter(folder("EM_TENSORBOARD_LOG_DIR", "output/tensorboard")) if RANK == 0 else None
+    if RANK == 0 and TRACKED:
         mlflow.log_params(vars(args))
-        for epoch in range(first, args.epochs + 1):
-            loss = learn(model, optimizer, batches)
-            accuracy = evaluate(model, test)
-            print(f"epoch {epoch}/{args.epochs}: loss {loss:.4f}, accuracy {accuracy:.4f}")
-            board.add_scalar("loss", loss, epoch)
-            board.add_scalar("accuracy", accuracy, epoch)
+    for epoch in range(first, args.epochs + 1):
+        if sampler:
+            sampler.set_epoch(epoch)
+        loss = learn(network, optimizer, batches)
+        if RANK != 0:
+            continue
+        accuracy = evaluate(model, test)
+        print(f"epoch {epoch}/{args.epochs}: loss {loss:.4f}, accuracy {accuracy:.4f}")
+        board.add_scalar("loss", loss, epoch)
+        board.add_scalar("accuracy", accuracy, epoch)
+        if TRACKED:
             mlflow.log_metrics({"loss": loss, "accuracy": accuracy}, step=epoch)
-            save_checkpoint(checkpoints, model, optimizer, epoch)
+        save_checkpoint(checkpoints, model, optimizer, epoch)
 
-    accuracy = evaluate(model, test)
-    output = folder("EM_MODEL_DIR", "output/model")
-    torch.jit.script(model).save(output / "model.pt")  # with its code, for serving
-    torch.save(model.state_dict(), output / "state_dict.pt")
-    (output / "metrics.json").write_text(json.dumps({"accuracy": accuracy, "epochs": args.epochs}))
-    print(f"accuracy {accuracy:.4f} on {len(test)} images; the model is in {output}")
+    if RANK == 0:
+        board.close()
+        accuracy = evaluate(model, test)
+        output = folder("EM_MODEL_DIR", "output/model")
+        torch.jit.script(model).save(output / "model.pt")  # with its code, for serving
+        torch.save(model.state_dict(), output / "state_dict.pt")
+        (output / "metrics.json").write_text(json.dumps({"accuracy": accuracy, "epochs": args.epochs}))
+        print(f"accuracy {accuracy:.4f} on {len(test)} images; the model is in {output}")
+    if WORLD_SIZE > 1:
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

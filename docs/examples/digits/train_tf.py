@@ -15,13 +15,16 @@ import mlflow
 import numpy as np
 import tensorflow as tf
 
+# In a training of the platform MLflow has a run already, and what is logged goes to it; by hand there is no server.
+TRACKED = "MLFLOW_TRACKING_URI" in os.environ
+
 
 def arguments():
     """Every hyperparameter of the training arrives as `--name value`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--learning-rate", type=float, default=0.003)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--learning-rate", type=float, default=0.005)
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     # parse_known_args, not parse_args: a hyperparameter that this script does not know does not end it.
@@ -65,7 +68,7 @@ def resume(args):
     if not (path / "epoch.json").exists():
         return build(args.hidden, args.learning_rate), 0
     state = json.loads((path / "epoch.json").read_text())
-    print(f"Going on after epoch {state['epoch']} of {path}")
+    print(f"Going on after epoch {state['epoch']}")
     return tf.keras.models.load_model(path / state["file"]), state["epoch"]
 
 
@@ -90,8 +93,11 @@ class Report(tf.keras.callbacks.Callback):
     """Prints the epoch and sends its metrics to MLflow."""
 
     def on_epoch_end(self, epoch, logs=None):
-        print(f"epoch {epoch + 1}/{self.params['epochs']}: loss {logs['loss']:.4f}, accuracy {logs['val_accuracy']:.4f}")
-        mlflow.log_metrics({"loss": logs["loss"], "accuracy": logs["val_accuracy"]}, step=epoch + 1)
+        print(
+            f"epoch {epoch + 1}/{self.params['epochs']}: loss {logs['loss']:.4f}, accuracy {logs['val_accuracy']:.4f}"
+        )
+        if TRACKED:
+            mlflow.log_metrics({"loss": logs["loss"], "accuracy": logs["val_accuracy"]}, step=epoch + 1)
 
 
 def main():
@@ -105,21 +111,18 @@ def main():
         tf.keras.callbacks.TensorBoard(folder("EM_TENSORBOARD_LOG_DIR", "output/tensorboard")),
     ]
 
-    if "MLFLOW_TRACKING_URI" not in os.environ:
-        mlflow.set_tracking_uri(Path("output/mlflow").absolute().as_uri())
-    # The platform has already made a run for this training; start_run() goes on with it.
-    with mlflow.start_run():
+    if TRACKED:
         mlflow.log_params(vars(args))
-        model.fit(
-            images,
-            labels,
-            validation_data=test,
-            batch_size=args.batch_size,
-            initial_epoch=done,
-            epochs=args.epochs,
-            callbacks=callbacks,
-            verbose=0,
-        )
+    model.fit(
+        images,
+        labels,
+        validation_data=test,
+        batch_size=args.batch_size,
+        initial_epoch=done,
+        epochs=args.epochs,
+        callbacks=callbacks,
+        verbose=0,
+    )
 
     accuracy = float(model.evaluate(*test, verbose=0)[1])
     output = folder("EM_MODEL_DIR", "output/model")

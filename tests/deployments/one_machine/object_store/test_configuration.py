@@ -35,6 +35,13 @@ def test_the_region_is_the_settings() -> None:
     assert fields(configuration.proxy(FOLDER, "JP1", "a:b", "k"), "s3api")["location"] == "JP1"
 
 
+@pytest.mark.parametrize("secret", ["", "two words", " k"])
+def test_a_secret_key_that_swift_would_cut_is_refused(secret: str) -> None:
+    """The message does not show it."""
+    with pytest.raises(ValueError, match=r"must not be empty, nor hold a space\.$"):
+        configuration.proxy(FOLDER, "KR1", "a:b", secret)
+
+
 @pytest.mark.parametrize("key", ["easymaker", "a:", ":b", "a:b:c", "a_b:c", ""])
 def test_an_access_key_that_swift_cannot_have_is_refused(key: str) -> None:
     """The message says what it should look like."""

@@ -15,7 +15,7 @@ from deployments.one_machine.object_store import upkeep
 from tests.conftest import free_ports
 
 pytestmark = pytest.mark.platform
-KEY = "s%3cret;=' #x"
+KEY = "s%3cret;='#x"
 
 
 def eventually(check: Callable[[], bool], seconds: float = 30) -> bool:

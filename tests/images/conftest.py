@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-LAUNCHER = Path(__file__).parents[3] / "images" / "launcher" / "__main__.py"
+from blocks.pools.environments import Environments
+
+LAUNCHER = Path(__file__).parents[2] / "images" / "launcher" / "__main__.py"
 SECONDS = 60
 
 
@@ -59,8 +61,8 @@ class Launch:
     def output(self) -> str:
         return (self.folder / "output").read_text(errors="replace")
 
-    def printed(self, words: str) -> None:
-        wait_until(lambda: words in self.output)
+    def printed(self, words: str, seconds: float = 20) -> None:
+        wait_until(lambda: words in self.output, seconds)
 
     def events(self) -> list[dict]:
         """Wait for the launcher's end and return all that it reported."""
@@ -120,3 +122,10 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Launch]]:
 def until() -> Callable[..., None]:
     """Wait until something is true."""
     return wait_until
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory) -> Callable[[str], str]:
+    """Return the python of an image's environment, made once for all tests."""
+    environments = Environments(tmp_path_factory.mktemp("home"))
+    return lambda name: str(environments.ensure(name))
