@@ -94,12 +94,12 @@ def load(folder: Path | None = None) -> Settings:
     file = folder / "settings.yaml"
     try:
         raw: object = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
-    except yaml.YAMLError as error:
-        raise BadSettings(f"{file} is not YAML: {error}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadSettings(f"{file} cannot be read as YAML: {error}") from error
     if not isinstance(raw, dict | None):
         raise BadSettings(f"{file} must hold fields and values, as in `ports: {{prefect: 4200}}`; it holds {raw!r}.")
     fields = cast("dict[str, object]", raw or {})
-    ports = fields.get("ports") or {}
+    ports: object = fields.get("ports") or {}
     if not isinstance(ports, dict):
         raise BadSettings(f"`ports` in {file} must be names and numbers, as in `prefect: 4200`; it is {ports!r}.")
     fields["ports"] = cast("dict[str, object]", ports) | {

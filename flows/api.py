@@ -10,11 +10,12 @@ import inspect
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from blocks import settings
 from blocks.errors import Permanent
 from blocks.platform import Platform
+from blocks.pools.errors import PrefectAway
 from blocks.pools.machine import this_machine
 from blocks.records.words import TERMINAL
 from flows.faults import ABSENT, Fault, Refused, choices
@@ -98,6 +99,20 @@ def list_trainings(
     from flows.training.reading import look
 
     return look(Platform(), experiment, list(states), tags or {}, limit, offset)[0]
+
+
+def board(name: Literal["trainings", "experiments"] = "trainings") -> str:
+    """Return the page of a board in Prefect's UI; before the first is published, the page where all will be."""
+    import httpx
+
+    where = settings.load()
+    wanted = {"artifacts": {"key": {"any_": [name]}}, "sort": "ID_DESC", "limit": 1}
+    try:
+        answer = httpx.post(f"{where.prefect_api_url}/artifacts/filter", json=wanted, timeout=10, trust_env=False)
+        found = answer.raise_for_status().json()
+    except httpx.HTTPError as error:
+        raise PrefectAway(f"Prefect does not answer at {where.prefect_api_url}: {error!r}") from error
+    return f"{where.prefect_url}/v2/artifacts/" + (f"artifact/{found[0]['id']}" if found else f"key/{name}")
 
 
 def wait_for(

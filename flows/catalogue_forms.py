@@ -58,7 +58,7 @@ def apply(platform: Platform) -> int:
         with httpx.Client(base_url=platform.settings.prefect_api_url, timeout=30, trust_env=False) as client:
             found = client.post("/deployments/filter", json={"limit": PAGE}).raise_for_status().json()
             for deployment in found:
-                before = deployment["parameter_openapi_schema"] or {}
+                before: Schema = deployment["parameter_openapi_schema"] or {}
                 after = filled(before, catalogue)
                 if after != before:
                     _write(client, deployment["id"], after)

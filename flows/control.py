@@ -26,7 +26,7 @@ class Decided(Exception):
 
 
 class _NoAccident(logging.Filter):
-    """Keeps the traceback of an end that a flow decided on out of its log: Prefect's engine takes it for an accident."""
+    """Keeps the traceback of an end that a flow decided on out of its log: Prefect takes it for an accident."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -32,24 +33,16 @@ class Forms:
 
     def _deployments(self) -> dict[str, str]:
         if time.monotonic() - self._read_at > FRESH_SECONDS:
-            try:
-                answer = httpx.post(
-                    f"{self.where.prefect_api_url}/deployments/filter",
-                    json={"limit": PAGE},
-                    timeout=10,
-                    trust_env=False,
-                )
-                found = answer.raise_for_status().json()
-            except httpx.HTTPError:
-                return self._ids  # a board without links is better than none
-            flows = {str(d["flow_id"]): "" for d in found}
-            names = httpx.post(
-                f"{self.where.prefect_api_url}/flows/filter",
-                json={"flows": {"id": {"any_": list(flows)}}, "limit": PAGE},
-                timeout=10,
-                trust_env=False,
-            ).json()
-            flows = {str(f["id"]): str(f["name"]) for f in names}
-            self._ids = {flows[str(d["flow_id"])]: str(d["id"]) for d in found if d["name"] == "easymaker"}
-            self._read_at = time.monotonic()
+            self._read_at = time.monotonic()  # first: a Prefect that is away is asked once a minute, not once a link
+            # A board without links is better than none.
+            with suppress(httpx.HTTPError, ValueError), httpx.Client(timeout=10, trust_env=False) as client:
+                found = self._read(client, "deployments", {"limit": PAGE})
+                ids = list({str(d["flow_id"]) for d in found})
+                names = self._read(client, "flows", {"flows": {"id": {"any_": ids}}, "limit": PAGE})
+                flows = {str(f["id"]): str(f["name"]) for f in names}
+                self._ids = {flows[str(d["flow_id"])]: str(d["id"]) for d in found if d["name"] == "easymaker"}
         return self._ids
+
+    def _read(self, client: httpx.Client, what: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        answer = client.post(f"{self.where.prefect_api_url}/{what}/filter", json=query)
+        return answer.raise_for_status().json()

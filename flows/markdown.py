@@ -11,6 +11,11 @@ def cell(text: object) -> str:
     return "".join(f"&#{ord(c)};" if c in r"\[]*_~`|#" else c for c in plain)
 
 
+def code(text: str) -> str:
+    """Return a text as code in a table's cell; one that could end the code or the cell stands there plainly."""
+    return cell(text) if any(c in text for c in "`|\\") else f"`{' '.join(text.split())}`"
+
+
 def rows(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Return a table; cells are Markdown already."""
     return "\n".join(

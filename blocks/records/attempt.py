@@ -78,6 +78,14 @@ def authenticate(session: Session, attempt_id: str, token: str) -> Attempt:
     return attempt
 
 
+def ended_alike_before(session: Session, attempt_id: str, token: str, evidence: dict[str, Any]) -> Attempt | None:
+    """Return the attempt if its own holder ended it with this very evidence: the answer to that was lost."""
+    attempt = session.get(Attempt, attempt_id)
+    if attempt is None or attempt.ended_at is None or attempt.evidence != evidence:
+        return None
+    return attempt if hmac.compare_digest(attempt.token_hash, _hash(token)) else None
+
+
 def beat(attempt: Attempt, progress: str) -> Wish:
     """Renew the lease, keep what it is doing, and answer what is wished of it."""
     attempt.beat_at = now()

@@ -1,6 +1,7 @@
 """Experiments in the records: find, list, record, change, delete."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -47,6 +48,13 @@ def trainings_of(session: Session, experiment: Experiment) -> Sequence[Training]
     """Return an experiment's trainings, newest first."""
     query = select(Training).where(Training.experiment_id == experiment.id).order_by(Training.created_at.desc())
     return session.scalars(query).unique().all()
+
+
+def being_created_since(session: Session, moment: datetime) -> Sequence[Experiment]:
+    """Return the experiments whose creation began before a moment and has not ended."""
+    creating = (ExperimentState.CREATE_REQUESTED, ExperimentState.CREATE_IN_PROGRESS)
+    query = select(Experiment).where(Experiment.state.in_(creating), Experiment.changed_at < moment)
+    return session.scalars(query).all()
 
 
 def record(session: Session, name: str, description: str, tags: Mapping[str, str]) -> Experiment:

@@ -43,6 +43,12 @@ class FolderStore:
             path = self._path(place)
             return _entry(place.name, path.stat()) if not place.is_folder and path.is_file() else None
 
+    def folder(self, place: Location) -> Path | None:
+        """Return the folder that a location is, with all links followed; None where it is no folder."""
+        with os_faults(place, "look at"):
+            path = self._path(place)
+            return path.resolve() if path.is_dir() else None
+
     def read(self, place: Location, limit: int = READ_LIMIT) -> bytes:
         """Return a file's content."""
         with os_faults(place, "read"):

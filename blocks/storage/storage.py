@@ -129,6 +129,12 @@ class Storage:
         """See `Store.probe`."""
         self.store(place).probe(place, write)
 
+    def mounted(self, place: Location) -> Path | None:
+        """Return where a folder on a NAS is on this machine, so that it need not be copied; None for anything else."""
+        if place.scheme != "nas":
+            return None
+        return FolderStore(self._mount(place)).folder(place)
+
     def ensure_container(self, place: Location) -> None:
         """See `Store.ensure_container`."""
         self.store(place).ensure_container(place)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable
 
-from blocks.errors import BlockError
 from blocks.platform import Platform
 from blocks.settings import Settings
 from deployments.one_machine import folders, marks
@@ -11,7 +10,6 @@ from deployments.one_machine.errors import StillRunning
 from deployments.one_machine.parts import all_parts
 from deployments.one_machine.start import LEFTOVER_GRACE, LOCK_SECONDS, Show
 from deployments.one_machine.supervisor import Supervisor
-from flows.training import suspend
 
 SUSPEND_SECONDS = 120.0
 MARGIN = 20.0  # seconds on top of a part's own time to end: supervisord kills it before we give up
@@ -47,18 +45,17 @@ def down(settings: Settings, show: Show) -> bool:
 
 
 def suspend_work(settings: Settings, show: Show) -> None:
-    """Name the trainings that run, and have them save what they have; they go on after the next `emf up`.
-
-    Records that cannot be read are told, and stop nobody from ending the platform.
-    """
-    platform = Platform(settings)
+    """Name the trainings that run, and have them save what they have; they go on after the next `emf up`."""
+    left: list[str] = []
     try:
+        from flows.training import suspend
+
+        platform = Platform(settings)
         for training in suspend.running(platform):
             show.note(f"Pausing {training}")
         left = suspend.suspend_all(platform, SUSPEND_SECONDS, show.waiting)
-    except BlockError as error:
-        show.note(f"The trainings could not be asked to pause: {error}")
-        return
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with records or code, `down` ends the platform
+        show.note(f"The trainings could not be asked to pause: {error!r}")
     for training in left:
         show.note(f"Did not pause within {SUSPEND_SECONDS:.0f} s and is ended: {training}")
 

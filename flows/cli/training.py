@@ -87,7 +87,7 @@ def create(  # noqa: PLR0913, PLR0917
     for ours in ("file", "hp", "data_set", "tag", "wait", "as_json"):
         given.pop(ours, None)
     request = _request_file(file) | given
-    before = request.get("hyperparameters") or {}
+    before: Any = request.get("hyperparameters") or {}
     if hp and isinstance(before, dict):  # anything else is told as a fault, with all others
         request["hyperparameters"] = before | pairs(hp, "hp")
     if data_set:

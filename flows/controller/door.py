@@ -1,8 +1,10 @@
 """The door that instances knock at: the verbs of an attempt over HTTP, each in one transaction of the records."""
 
+import hmac
+import json
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy.orm import Session
 from starlette.applications import Starlette
@@ -12,13 +14,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from blocks.records import attempt as verbs
-from blocks.records.errors import Fenced, NotAllowed, RecordsAway
+from blocks.records.errors import Conflict, Fenced, NotAllowed, RecordsAway
 from blocks.records.tables import Attempt
 from blocks.records.transitions import note
 from blocks.records.words import TrainingState
 from flows.controller.assign import Assigner
 from flows.training import attempts
-from flows.training.verdict import Evidence
+from flows.training.verdict import Cause, Evidence
 
 Body = dict[str, Any]
 Verb = Callable[[Session, Attempt, Body], Body]
@@ -39,30 +41,30 @@ def app(assigner: Assigner, secret: str) -> Starlette:
         return JSONResponse({"status": "ok"})
 
     async def claim(request: Request) -> JSONResponse:
-        body = await _body(request)
-
-        def work() -> Body:
+        def work(body: Body) -> Body:
             attempt_id = request.path_params["attempt_id"]
-            if body["code"] != verbs.claim_code(secret, attempt_id):
+            if not hmac.compare_digest(body["code"], verbs.claim_code(secret, attempt_id)):
                 raise Fenced(f"This is not the code that claims the attempt {attempt_id}.")
             with records.writing() as session:
                 attempt = verbs.claim(session, attempt_id, body["token"], body["flow_run_id"])
                 return assigner.assignment(session, attempt).model_dump(mode="json")
 
-        return await _answer(work)
+        return await _answer(request, work)
 
     async def call(request: Request) -> JSONResponse:
-        body, verb = await _body(request), VERBS.get(request.path_params["verb"])
+        verb = VERBS.get(request.path_params["verb"])
         if verb is None:
             return JSONResponse({"message": f"There is no such call; there are {', '.join(VERBS)}."}, 404)
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
 
-        def work() -> Body:
+        def work(body: Body) -> Body:
+            attempt_id = request.path_params["attempt_id"]
             with records.writing() as session:
-                attempt = verbs.authenticate(session, request.path_params["attempt_id"], token)
-                return verb(session, attempt, body)
+                if verb is _end and (told := _told_before(session, attempt_id, token, body)):
+                    return told
+                return verb(session, verbs.authenticate(session, attempt_id, token), body)
 
-        return await _answer(work)
+        return await _answer(request, work)
 
     return Starlette(
         routes=[
@@ -74,19 +76,26 @@ def app(assigner: Assigner, secret: str) -> Starlette:
 
 
 async def _body(request: Request) -> Body:
-    raw = await request.body()
-    return await request.json() if 0 < len(raw) <= LIMIT_BYTES else {}
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > LIMIT_BYTES:
+            raise ValueError(f"it has more than {LIMIT_BYTES} bytes")
+    body: object = json.loads(raw or b"{}")
+    if not isinstance(body, dict):
+        raise TypeError("it is no JSON object")
+    return cast("Body", body)
 
 
-async def _answer(work: Callable[[], Body]) -> JSONResponse:
+async def _answer(request: Request, work: Callable[[Body], Body]) -> JSONResponse:
     """Do the work in a thread, and turn what the records refuse into a status that the instance understands."""
     try:
-        return JSONResponse(await run_in_threadpool(work))
+        return JSONResponse(await run_in_threadpool(work, await _body(request)))
     except (Fenced, NotAllowed) as error:
         return JSONResponse({"message": str(error)}, 410)
-    except RecordsAway as error:
+    except (RecordsAway, Conflict) as error:
         return JSONResponse({"message": str(error)}, 503)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         return JSONResponse({"message": f"This call is not understood: {error!r}"}, 422)
 
 
@@ -100,7 +109,8 @@ def _run(session: Session, attempt: Attempt, _body: Body) -> Body:
 
 
 def _checkpoint(session: Session, attempt: Attempt, body: Body) -> Body:
-    verbs.checkpoint(session, attempt, body["number"], body["path"], body["files"], body["bytes"])
+    number, files, size = (int(body[key]) for key in ("number", "files", "bytes"))
+    verbs.checkpoint(session, attempt, number, str(body["path"]), files, size)
     return {}
 
 
@@ -125,9 +135,19 @@ def _end(session: Session, attempt: Attempt, body: Body) -> Body:
     return {"state": verdict.state, "reason": verdict.reason or "", "message": verdict.message}
 
 
+def _told_before(session: Session, attempt_id: str, token: str, body: Body) -> Body | None:
+    """Return the answer to an end that was told already: the first answer was lost on its way."""
+    attempt = verbs.ended_alike_before(session, attempt_id, token, _evidence(body).to_json())
+    if attempt is None:
+        return None
+    training = attempt.training
+    return {"state": training.state, "reason": training.reason, "message": training.message}
+
+
 def _evidence(body: Body) -> Evidence:
     known = {field.name for field in fields(Evidence)}
-    return Evidence(**{key: value for key, value in body["evidence"].items() if key in known})
+    told: Body = {key: value for key, value in dict(body["evidence"]).items() if key in known}
+    return Evidence(Cause(told.pop("cause")), **told)
 
 
 VERBS: dict[str, Verb] = {

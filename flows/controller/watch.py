@@ -18,7 +18,7 @@ from blocks.pools.runs import Runs
 from blocks.records import attempt as verbs
 from blocks.records import trainings
 from blocks.records.tables import Attempt, Training, now
-from blocks.records.transitions import transition
+from blocks.records.transitions import allowed, transition
 from blocks.records.words import Reason, TrainingState, Wish
 from blocks.tracking import RunStatus
 from flows.reconcile.repair import reconcile
@@ -67,22 +67,19 @@ class Watch:
         with self.platform.records.reading() as session:
             requested = trainings.in_state(session, TrainingState.CREATE_REQUESTED)
         for row in requested:
+            if not row.experiment.mlflow_id:
+                continue  # its experiment is being created by another run, or has to be retried
             try:
-                run_id = self.platform.tracking.ensure_run(
-                    row.experiment.mlflow_id,
-                    row.id,
-                    row.name,
-                    row.request["hyperparameters"],
-                    row.tags,
-                    row.description,
-                )
+                run_id = self._ensure_run(row)
             except Permanent as error:
                 self._move(row.id, TrainingState.CREATE_FAILED, Reason.PLATFORM, f"MLflow refused its run: {error}")
                 continue
             with self.platform.records.writing() as session:
                 fresh = session.get(Training, row.id)
-                if fresh is not None and fresh.state == TrainingState.CREATE_REQUESTED:
-                    fresh.mlflow_run_id = run_id
+                if fresh is None:
+                    continue
+                fresh.mlflow_run_id = run_id  # also where it was stopped meanwhile: its run must be ended
+                if fresh.state == TrainingState.CREATE_REQUESTED:
                     transition(session, fresh, TrainingState.CREATE_IN_PROGRESS)
 
     def _ensure_run(self, row: Training) -> str:
@@ -95,9 +92,14 @@ class Watch:
             waiting = {row.id: row for row in trainings.waiting(session) if row.wish == Wish.NONE}
             if not waiting:
                 return
-            catalogue = self.platform.catalogue
-            sizes = {row.id: catalogue.instance_type(row.instance_type) for row in waiting.values()}
-            wants = [_want(row, size) for row in waiting.values() if (size := sizes[row.id])]
+            catalogue, wants = self.platform.catalogue, list[Want]()
+            for row in waiting.values():
+                size = catalogue.instance_type(row.instance_type)
+                if size is None or catalogue.image(row.image) is None:
+                    missing = row.instance_type if size is None else row.image
+                    row.message = f"waits for {missing}, which is no longer in the catalogue"
+                else:
+                    wants.append(_want(row, size))
             held = [Held(a.training.name, a.memory_bytes, tuple(a.gpus)) for a in verbs.open_attempts(session)]
             turn = take_turns(wants, held, this_machine(), now())
             for want in wants:
@@ -117,19 +119,26 @@ class Watch:
             size = self.platform.catalogue.instance_type(row.training.instance_type)
             if size is None:
                 continue
-            flow_run_id = self.runs.submit(
-                row.id,
-                {"training_id": row.training_id, "attempt": row.number},
-                name=f"{row.training.name}-{row.number}",
-                pool=size.pool,
-                tags=["training", row.training_id],
-                environment={"EMF_CLAIM_CODE": verbs.claim_code(self.secret, row.id)},
-                job_variables=size.job_variables,
-            )
+            try:
+                flow_run_id = self._submit(row, size)
+            except Permanent as error:  # of this instance type's pool: the others go on
+                log.warning("not submitted", attempt=row.id, pool=size.pool, error=str(error))
+                continue
             with self.platform.records.writing() as session:
                 fresh = session.get(Attempt, row.id)
                 if fresh is not None and not fresh.flow_run_id:
                     fresh.flow_run_id = flow_run_id
+
+    def _submit(self, row: Attempt, size: InstanceType) -> str:
+        return self.runs.submit(
+            row.id,
+            {"training_id": row.training_id, "attempt": row.number},
+            name=f"{row.training.name}-{row.number}",
+            pool=size.pool,
+            tags=["training", row.training_id],
+            environment={"EMF_CLAIM_CODE": verbs.claim_code(self.secret, row.id)},
+            job_variables=size.job_variables,
+        )
 
     def heal(self) -> None:
         """Reconcile, every few seconds."""
@@ -161,7 +170,7 @@ class Watch:
     def _move(self, training_id: str, to: TrainingState, reason: Reason, message: str) -> None:
         with self.platform.records.writing() as session:
             row = session.get(Training, training_id)
-            if row is not None:
+            if row is not None and allowed("training", row.state, to):
                 transition(session, row, to, reason=reason, message=message)
 
 

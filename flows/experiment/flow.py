@@ -12,14 +12,15 @@ from blocks.records.words import ExperimentState, Reason
 from flows.control import control_flow, show, verb
 from flows.experiment import board, reading, spec
 from flows.forms import Forms
+from flows.names import Description, ResourceName
 
 S = ExperimentState
 
 
 @control_flow("create-experiment")
 async def create_experiment(
-    name: str,
-    description: str = "",
+    name: ResourceName,
+    description: Description = "",
     tags: dict[str, str] = {},  # noqa: B006 (Prefect shows a JSON editor for it)
     if_exists: Literal["refuse", "use"] = "refuse",
 ) -> dict[str, Any]:

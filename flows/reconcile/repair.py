@@ -2,23 +2,26 @@
 
 import shutil
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from blocks.platform import Platform
 from blocks.pools import processes
+from blocks.pools.errors import PrefectAway
 from blocks.pools.runs import Runs
 from blocks.records import attempt as verbs
-from blocks.records import trainings
+from blocks.records import experiments, trainings
 from blocks.records.tables import Attempt, now
-from blocks.records.words import Wish
+from blocks.records.transitions import transition
+from blocks.records.words import ExperimentState, Reason, TrainingState, Wish
 from flows.reconcile.findings import Finding, Repair, Seen, find
 from flows.training import attempts
 from flows.training.assignment import work_folder
 from flows.training.verdict import Cause, Evidence
 
 KILL_GRACE_SECONDS = 25
+CREATION = timedelta(minutes=5)
 
 log = structlog.get_logger("reconcile")
 
@@ -34,7 +37,10 @@ def look(platform: Platform, runs: Runs) -> list[Seen]:
 
 
 def _see(row: Attempt, live: int, runs: Runs) -> Seen:
-    observed = runs.observe(row.flow_run_id) if row.flow_run_id else None
+    try:
+        observed = runs.observe(row.flow_run_id) if row.flow_run_id else None
+    except PrefectAway:
+        observed = None  # a lease that has run out is told by the records alone
     return Seen(
         attempt_id=row.id,
         open=row.ended_at is None,
@@ -69,7 +75,18 @@ def reconcile(
             # One that cannot be repaired must not keep the others from it; it is found again.
             log.exception("not repaired", attempt=finding.attempt_id, repair=finding.repair, what=finding.what)
     tidy(platform)
+    close_stale_creations(platform)
     return found
+
+
+def close_stale_creations(platform: Platform) -> list[str]:
+    """Fail the creations of experiments whose flow died on the way, so that they can be retried; returns their ids."""
+    with platform.records.writing() as session:
+        stale = experiments.being_created_since(session, now() - CREATION)
+        for row in stale:
+            message = "Its creation was interrupted; `emf experiment retry` goes on with it."
+            transition(session, row, ExperimentState.CREATE_FAILED, reason=Reason.INTERRUPTED, message=message)
+        return [row.id for row in stale]
 
 
 def repair(platform: Platform, runs: Runs, finding: Finding) -> None:
@@ -105,14 +122,15 @@ def _end(platform: Platform, runs: Runs, finding: Finding) -> None:
     if flow_run_id:
         observed = runs.observe(flow_run_id)
         if observed is not None and not observed.is_over:
-            runs.close(flow_run_id, verdict.message, cancelled=False)
+            runs.close(flow_run_id, verdict.message, cancelled=verdict.state == TrainingState.STOPPED)
 
 
 def _close_run(platform: Platform, runs: Runs, attempt_id: str) -> None:
     with platform.records.reading() as session:
         row = session.get(Attempt, attempt_id)
     if row is not None and row.flow_run_id:
-        runs.close(row.flow_run_id, row.message or "The attempt has ended.", cancelled=False)
+        stopped = row.training.state == TrainingState.STOPPED
+        runs.close(row.flow_run_id, row.message or "The attempt has ended.", cancelled=stopped)
 
 
 def tidy(platform: Platform) -> list[str]:
@@ -120,9 +138,11 @@ def tidy(platform: Platform) -> list[str]:
     root = platform.settings.home / "work"
     if not root.is_dir():
         return []
+    # Folders first: one that is made while we look belongs to an attempt that we then know.
+    there = [folder.name for folder in root.iterdir() if folder.is_dir()]
     with platform.records.reading() as session:
         wanted = {row.id for row in verbs.open_attempts(session)}
-    gone = [folder.name for folder in root.iterdir() if folder.is_dir() and folder.name not in wanted]
+    gone = [attempt_id for attempt_id in there if attempt_id not in wanted]
     for attempt_id in gone:
         shutil.rmtree(work_folder(platform.settings.home, attempt_id), ignore_errors=True)
     return gone

@@ -5,7 +5,7 @@ from typing import Any
 
 from blocks.records.words import TERMINAL
 from flows.forms import Forms
-from flows.markdown import cell, duration, fenced, moment, rows, size, whole
+from flows.markdown import cell, code, duration, fenced, moment, rows, size, whole
 
 KEY = "trainings"
 DESCRIPTION = "The trainings, newest first"
@@ -68,7 +68,7 @@ def page(found: Row) -> str:
         parts += ["### Hyperparameters", rows(("name", "value"), lines)]
     if found["attempts"]:
         parts += ["### Attempts", rows(("", "phase", "running since", "ended", "what", "run"), _attempts(found))]
-    kept = [(f"`{c['path']}`", f"{c['files']}", size(c["bytes"])) for a in found["attempts"] for c in a["checkpoints"]]
+    kept = [(code(c["path"]), f"{c['files']}", size(c["bytes"])) for a in found["attempts"] for c in a["checkpoints"]]
     if kept:
         parts += ["### Checkpoints", rows(("where", "files", "size"), kept)]
     events = [(moment(e["time"]), e["state"], e["reason"], cell(e["message"])) for e in found["events"]]
@@ -83,10 +83,10 @@ def _facts(found: Row) -> str:
         "experiment": cell(found["experiment"]),
         "description": cell(found["description"]),
         "tags": ", ".join(f"{cell(key)}={cell(value)}" for key, value in found["tags"].items()),
-        "script": f"`{request['entry_point']}` in `{request['algorithm_path']}`",
+        "script": f"{code(request['entry_point'])} in {code(request['algorithm_path'])}",
         "image, instances": f"{found['image']}, {request['instance_count']} × {found['instance_type']}",
-        "data sets": ", ".join(f"{cell(d['name'])}: `{d['path']}`" for d in request["data_sets"]),
-        "model": f"`{found['model']}`" if found["state"] == "COMPLETE" else "",
+        "data sets": ", ".join(f"{cell(d['name'])}: {code(d['path'])}" for d in request["data_sets"]),
+        "model": code(found["model"]) if found["state"] == "COMPLETE" else "",
         "trained": f"{duration(found['seconds_trained'])} of {request['maximum_time']}",
         "pages": " · ".join(f"[{name}]({url})" for name, url in found["pages"].items()),
         "log": f"`emf training logs {found['id']}`",

@@ -13,7 +13,7 @@ from blocks.storage.errors import StorageError
 from blocks.storage.location import DERIVED_LIMIT
 from blocks.storage.location import parse as parse_path
 from flows.faults import ABSENT, Fault, Refused
-from flows.names import path_problem
+from flows.names import composed, path_problem
 from flows.training import arguments
 from flows.training.spec import TrainingSpec, catalogue_faults, parse, request_faults
 
@@ -58,7 +58,7 @@ def _experiment_faults(platform: Platform, name: object) -> list[Fault]:
     if not isinstance(name, str):
         return []
     with platform.records.reading() as session:
-        found = experiments.lookup(session, name)
+        found = experiments.lookup(session, composed(name))
     if found is None or found.state == ExperimentState.ACTIVE:
         return []
     remedy = (
@@ -117,8 +117,8 @@ def _source(platform: Platform, spec: TrainingSpec) -> str:
 
 
 def _size_faults(platform: Platform, spec: TrainingSpec) -> list[Fault]:
-    """Return a fault where what is copied to the instance is larger than its data storage; mounted paths are not."""
-    copied = [data_set for data_set in spec.data_sets if data_set.path.startswith("obs://")]
+    """Return a fault where what is copied to the instance is larger than its data storage; a NAS is mounted."""
+    copied = [data_set for data_set in spec.data_sets if not data_set.path.startswith("nas://")]
     try:
         sizes = {data_set.name: access.size(platform.storage, data_set.path) for data_set in copied}
     except StorageError as error:

@@ -5,16 +5,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from blocks.platform import Platform
 from flows.control import control_flow, show
 from flows.experiment import flow as experiment_flow
 from flows.experiment.spec import ExperimentSpec
 from flows.forms import Forms
+from flows.names import Description, PathText, PathTextOrNone, ResourceName
 from flows.training import board, work
+from flows.training.fields import MOST_DATA_SETS, DataSet, EntryPoint
+from flows.training.spec import MOST_INSTANCES, MOST_PROCESSES, MOST_STORAGE_GB
 
-Whole = Annotated[int, Field(ge=1)]
 State = Literal[
     "CREATE_REQUESTED",
     "CREATE_IN_PROGRESS",
@@ -29,32 +31,25 @@ State = Literal[
 ]
 
 
-class DataSet(BaseModel):
-    """A named input: the script finds it at EM_DATASET_{NAME}."""
-
-    name: Annotated[str, Field(min_length=1, max_length=36)]
-    path: Annotated[str, Field(min_length=1, max_length=255)]
-
-
 @control_flow("create-training")
 async def create_training(  # noqa: PLR0913, PLR0917 (a form has as many fields as it needs)
-    name: Annotated[str, Field(min_length=1, max_length=50)],
-    experiment: Annotated[str, Field(min_length=1, max_length=50)],
-    algorithm_path: Annotated[str, Field(min_length=1, max_length=255)],
-    entry_point: Annotated[str, Field(min_length=1, max_length=255)],
+    name: ResourceName,
+    experiment: ResourceName,
+    algorithm_path: PathText,
+    entry_point: EntryPoint,
     image: str,
     instance_type: str,
-    output_path: Annotated[str, Field(min_length=1, max_length=255)],
+    output_path: PathText,
     hyperparameters: dict[str, str] = {},  # noqa: B006 (Prefect shows a JSON editor for it)
-    data_sets: Annotated[list[DataSet], Field(max_length=10)] = [],  # noqa: B006
-    checkpoint_path: Annotated[str, Field(max_length=255)] = "",
-    description: Annotated[str, Field(max_length=255)] = "",
+    data_sets: Annotated[list[DataSet], Field(max_length=MOST_DATA_SETS)] = [],  # noqa: B006
+    checkpoint_path: PathTextOrNone = "",
+    description: Description = "",
     tags: dict[str, str] = {},  # noqa: B006
     maximum_time: Annotated[str, Field(pattern=r"^\d+h(\d+m)?$|^\d+m$")] = "720h",
-    data_storage_gb: Annotated[int, Field(ge=1, le=10240)] = 10,
-    instance_count: Annotated[int, Field(ge=1, le=10)] = 1,
+    data_storage_gb: Annotated[int, Field(ge=1, le=MOST_STORAGE_GB)] = 10,
+    instance_count: Annotated[int, Field(ge=1, le=MOST_INSTANCES)] = 1,
     use_torchrun: bool = False,
-    processes_per_node: Annotated[int, Field(ge=1, le=64)] = 1,
+    processes_per_node: Annotated[int, Field(ge=1, le=MOST_PROCESSES)] = 1,
     log_management: bool = True,
     request_key: Annotated[str, Field(max_length=255)] = "",
 ) -> dict[str, Any]:

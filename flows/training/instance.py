@@ -122,9 +122,23 @@ def _download(instance: Instance, what: str, path: str, folder: Path, tell: Call
     folder.mkdir(parents=True, exist_ok=True)
     got = instance.storage.download(parse(path), folder, progress)
     instance.log.say(f"staged in {what}: {got.files} file(s), {got.bytes / 2**20:.1f} MiB")
+    _tell_skipped(instance, got.skipped)
+
+
+def _tell_skipped(instance: Instance, skipped: Sequence[str]) -> None:
+    """Tell of files that were not copied: links that lead away, names that cannot be."""
+    for one in skipped:
+        instance.log.say(f"not copied: {one}", "WARNING")
+        instance.door.warn(f"Warning: not copied: {one}")
 
 
 def _data_set(instance: Instance, name: str, path: str, folder: Path, tell: Callable[[str, float], None]) -> None:
+    mounted = instance.storage.mounted(parse(path))
+    if mounted is not None:
+        instance.say(f"the data set {name} is mounted from {path}")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.symlink_to(mounted)
+        return
     limit = instance.assignment.spec.data_storage_gb * GIB
     size = sum(entry.size for entry in instance.storage.entries(parse(path)))
     if size > limit:
@@ -209,8 +223,7 @@ def stage_out(instance: Instance, tell: Callable[[str, float], None]) -> int:
         if not any(folders.model.iterdir()):
             return 0
         sent = instance.storage.upload(folders.model, place, progress)
-    for left_out in sent.skipped:
-        instance.door.warn(f"Warning: not staged out: {left_out}")
+    _tell_skipped(instance, sent.skipped)
     return sent.files
 
 

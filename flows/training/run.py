@@ -61,7 +61,8 @@ def train(training_id: str, attempt: int) -> State:
             if is_success(evidence) and answer["state"] != TrainingState.COMPLETE:
                 unmark(instances[0])  # a stop came between the marker and the end
     except GivenUp as error:
-        return Cancelled(message=f"This attempt no longer counts: {error}", data=Decided(str(error)))
+        # Never Cancelled: that is what a person does, and it would be taken for the wish to stop.
+        return Failed(message=f"This attempt no longer counts: {error}", data=Decided(str(error)))
     return _state(answer["state"], answer["message"])
 
 

@@ -16,7 +16,7 @@ import pytest
 from blocks.pools.environments import Environments
 
 LAUNCHER = Path(__file__).parents[2] / "images" / "launcher" / "__main__.py"
-SECONDS = 60
+SECONDS = 180
 
 
 def wait_until(true: Callable[[], object], seconds: float = 20) -> None:

@@ -56,7 +56,7 @@ def test_script_runs_by_hand(tmp_path, image, data):
 
 
 def test_two_processes_learn_one_model(tmp_path, launch, image, data):
-    """With torchrun each process has its share, only the first writes, and a second training of both goes on from it."""
+    """With torchrun each process has its share, only the first writes, and a second training goes on from it."""
     for epochs, words in ((8, "epoch 8/8"), (9, "Going on after epoch 8")):
         env = {
             "EM_DATASET_DIGITS": str(data),

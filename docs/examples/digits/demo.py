@@ -118,9 +118,9 @@ def report(platform: Platform, found: dict, curves: str) -> None:
     made.add_row("TensorBoard scalars", f"{len(files(platform, scalars))} file(s)", scalars)
     made.add_row("MLflow run", f"final accuracy {accuracy:.4f}", found["mlflow_run_id"])
     made.add_row("log", "", f"emf training logs {found['id']}")
-    pages, url = Table("Pages to open", "", box=box.SIMPLE_HEAD), platform.settings.prefect_url
-    pages.add_row("Prefect, the console", url)
-    pages.add_row("board of trainings", f"{url}/v2/artifacts/key/trainings")
+    pages = Table("Pages to open", "", box=box.SIMPLE_HEAD)
+    pages.add_row("Prefect, the console", platform.settings.prefect_url)
+    pages.add_row("board of trainings", api.board("trainings"))
     pages.add_row("this run", found["pages"]["run"])
     pages.add_row("MLflow", found["pages"]["mlflow"])
     pages.add_row("TensorBoard", curves)
