@@ -1,8 +1,8 @@
-# One command each: make up | down | demo | test | check | lock
+# One command each: make up | down | demo | test | check | bench | lock
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: up down demo test check lock set-up set-up-dev
+.PHONY: up down demo test check bench lock set-up set-up-dev
 
 SET_UP := deployments/one_machine/set_up.sh
 EMF := .venv/bin/emf
@@ -26,6 +26,9 @@ check: set-up-dev ## style, types, layers
 	.venv/bin/ruff format --check .
 	.venv/bin/pyright
 	.venv/bin/lint-imports
+
+bench: up ## how long from submission to a script's first line, beside an empty run of Prefect's
+	@.venv/bin/python benchmarks/submit_to_first_line.py
 
 lock: set-up ## resolve again what pyproject.toml asks for
 	$(COMPILE) pyproject.toml -o images/platform/requirements.lock

@@ -78,13 +78,14 @@ def duration(seconds: int | None) -> str:
 
 def _table(rows: "list[Row]") -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("part", "state", "page", "pid", "up", "memory"):
-        table.add_column(name, no_wrap=True, justify="right" if name in ("pid", "up", "memory") else "left")
-    table.add_column("health")
+    for name in ("part", "page", "health"):  # a narrow terminal folds these; no column is ever cut
+        table.add_column(name, overflow="fold")
+    for name in ("state", "pid", "up", "memory"):
+        table.add_column(name, no_wrap=True, justify="left" if name == "state" else "right")
     for row in rows:
         memory = f"{row.memory_bytes / 2**20:.0f} MB" if row.memory_bytes else ""
         health = "[green]well[/]" if row.healthy else f"[red]{escape(row.fault)}[/]"
-        table.add_row(row.part, row.state, row.page, str(row.pid or ""), duration(row.uptime_seconds), memory, health)
+        table.add_row(row.part, row.page, health, row.state, str(row.pid or ""), duration(row.uptime_seconds), memory)
     return table
 
 

@@ -28,6 +28,8 @@ def print_json(data: Any) -> None:
 def print_table(head: Sequence[str], lines: Sequence[Sequence[Cell]], title: str = "") -> None:
     """Print lines for a person; brackets in them are brackets, not rich's markup."""
     table = Table(*head, title=title or None, box=None, title_justify="left", header_style="bold", pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"  # a path that is cut cannot be copied
     for line in lines:
         table.add_row(*map(_plain, line))
     console.print(table)

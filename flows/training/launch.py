@@ -33,7 +33,7 @@ def launch(instance: Instance, python: Path, echo: Callable[[str], None], starte
     log_read, log_write = os.pipe()
     report_read, report_write = os.pipe()
     process = subprocess.Popen(
-        [python, IMAGES / "launcher"],
+        [python, "-I", "-S", "-B", IMAGES / "launcher" / "__main__.py"],  # nothing of the user's can reach it
         stdin=job_read,
         stdout=log_write,
         stderr=log_write,

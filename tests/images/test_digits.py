@@ -30,7 +30,7 @@ def test_training_reads_digits_and_goes_on_from_a_checkpoint(tmp_path, launch, i
         "EM_TENSORBOARD_LOG_DIR": tmp_path / "board",
     }
     env = {variable: str(folder) for variable, folder in folders.items()} | {"HOME": str(tmp_path)}
-    words = {"python": image(name), "threads": 2, "env": env}
+    words = {"python": image(name), "threads": 1, "env": env}
     one = launch("", argv=[str(DIGITS / script), "--unknown", "1"], **words)
     assert one.end()["exit_code"] == 0, one.output
     assert "epoch 20/20" in one.output

@@ -138,7 +138,7 @@ def main() -> None:
     console.print(f"[green]✓[/] training {training['name']} ({training['id']}) in the experiment digits")
     found = watch(platform, training["id"])
     environment(platform, "tensorboard")
-    report(platform, found, api.tensorboard(training=found["id"]))
+    report(platform, found, api.tensorboard(experiment="digits"))  # all of its trainings, side by side
 
 
 if __name__ == "__main__":

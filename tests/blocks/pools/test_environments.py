@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from blocks.pools.environments import (
     EnvironmentBroken,
     Environments,
     InstallStopped,
+    RegistryAway,
     RequirementsFailed,
     overlay,
 )
@@ -340,3 +342,14 @@ def test_error_of_the_listener_ends_the_installation(tmp_path, install):
     with pytest.raises(KeyError):
         install(slow(tmp_path / "source" / "p"), listen)
     assert building(tmp_path) == []
+
+
+def test_registry_that_does_not_answer_is_worth_another_try(install, monkeypatch):
+    """Where nobody answers at the registry's address, the error is temporary and has pip's words."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{port}/simple")
+    with pytest.raises(RegistryAway, match=f"127.0.0.1.*{port}"):
+        install("nosuch==1\n")

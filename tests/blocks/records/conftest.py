@@ -1,5 +1,6 @@
 """Records of a test's own: a real SQLite file with today's tables, an active experiment, and what a training asks."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,19 @@ REQUEST: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database with today's tables, made once."""
+    file = tmp_path_factory.mktemp("records") / "records.db"
+    made = Records(f"sqlite:///{file}")
+    made.migrate()
+    made.engine.dispose()
+    return file
+
+
 @pytest.fixture
-def records(tmp_path: Path) -> Records:
-    found = Records(f"sqlite:///{tmp_path / 'records.db'}")
-    found.migrate()
-    return found
+def records(migrated: Path, tmp_path: Path) -> Records:
+    return Records(f"sqlite:///{shutil.copy(migrated, tmp_path / 'records.db')}")
 
 
 def active_experiment(session: Session, name: str = "group") -> Experiment:

@@ -118,7 +118,7 @@ def assignments_of_state(source: str) -> list[int]:
             found += [node.lineno for a in node.args if isinstance(a, ast.Constant) and a.value == "state"]
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "values":
             found += [node.lineno for keyword in node.keywords if keyword.arg == "state"]
-    return found
+    return sorted(found)
 
 
 def test_the_watcher_of_assignments_sees_them():

@@ -164,7 +164,9 @@ def test_what_died_all_at_once_is_started_anew(settings: Settings) -> None:
     host = Supervisord(settings.home)
     service = Service(name="board-1", command=[sys.executable, "-m", "http.server", "0"], environment={})
     host.apply(service)
-    before = processes(settings)
+    deadline = time.monotonic() + 30
+    while "board-1" not in (before := processes(settings)) and time.monotonic() < deadline:
+        time.sleep(0.1)  # until its exec it looks like supervisord
     for part in ("supervisor", "prefect", "object_store", "worker-process"):
         before[part].kill()
     psutil.wait_procs([before["supervisor"]], timeout=10)

@@ -1,0 +1,173 @@
+"""What went before an attempt, and how it is closed."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from blocks.platform import Platform
+from blocks.records import attempt as verbs
+from blocks.records import trainings
+from blocks.records.tables import Attempt, now
+from blocks.records.transitions import transition
+from blocks.records.words import Reason, TrainingState, Wish
+from flows.training import attempts
+from flows.training.verdict import Cause, Evidence
+
+T, R = TrainingState, Reason
+History = list[tuple[str, int]]
+
+
+def recorded(here: Platform, training_id: str, history: History, checkpoints: int = 0) -> str:
+    """Record ended attempts, each by its reason and how many checkpoints it left, and an open one; returns its id."""
+    with here.records.writing() as session:
+        row = trainings.find(session, training_id)
+        for reason, kept in [*history, ("", checkpoints)]:
+            attempt = verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[])
+            for number in range(kept):
+                verbs.checkpoint(session, attempt, number + 1, f"file:///c/{number}", 1, 1)
+            if reason:
+                evidence = {"suspended": True} if reason == "SUSPENDED" else {}
+                word = R.INTERRUPTED if reason == "SUSPENDED" else R(reason)
+                verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=word, message="", evidence=evidence)
+        return attempt.id
+
+
+def close(here: Platform, attempt_id: str, evidence: Evidence, wish: Wish | None = None) -> None:
+    with here.records.writing() as session:
+        attempt = session.get(Attempt, attempt_id)
+        if wish is not None:
+            attempt.training.wish = wish
+        attempts.close(session, attempt, evidence)
+
+
+@pytest.mark.parametrize(
+    ("history", "checkpoints", "count"),
+    [
+        ([], 0, 0),
+        ([("MACHINE_LOST", 0)], 0, 1),
+        ([("MACHINE_LOST", 0)] * 3, 0, 3),
+        ([("MACHINE_LOST", 0), ("STORAGE", 0)], 0, 0),  # another reason came between
+        ([("STORAGE", 0), ("MACHINE_LOST", 0)], 0, 1),
+        ([("MACHINE_LOST", 0), ("MACHINE_LOST", 2), ("MACHINE_LOST", 0)], 0, 1),  # the second came further
+        ([("MACHINE_LOST", 0)] * 3, 1, 0),  # this one came further
+    ],
+)
+def test_how_many_ended_alike(here, make, history: History, checkpoints: int, count: int):
+    """Those just before it, for the same reason, since the last checkpoint."""
+    attempt_id = recorded(here, make(), history, checkpoints)
+    with here.records.reading() as session:
+        assert attempts.ended_alike(session.get(Attempt, attempt_id), R.MACHINE_LOST) == count
+
+
+def test_a_pause_counts_for_no_failure(here, make):
+    """A training that was paused with the platform four times is as good as new when it is interrupted."""
+    attempt_id = recorded(here, make(), [("INTERRUPTED", 0), *[("SUSPENDED", 0)] * 4])
+    with here.records.reading() as session:
+        assert attempts.ended_alike(session.get(Attempt, attempt_id), R.INTERRUPTED) == 1
+
+
+def test_a_pause_is_remembered_as_one(here, make, attempt_of):
+    """The attempt that obeyed the wish says so in its evidence; it waits for no back-off."""
+    attempt_id = recorded(here, make(), [])
+    close(here, attempt_id, Evidence(Cause.STOPPED), Wish.SUSPEND)
+    row = attempt_of(attempt_id)
+    assert (row.training.state, row.training.retry_at) == (T.CREATE_IN_PROGRESS, None)
+    assert row.evidence == {"cause": "stopped", "suspended": True}
+
+
+@pytest.mark.parametrize(("before", "seconds"), [(0, 5), (1, 30), (2, 120)])
+def test_each_try_waits_longer(here, make, attempt_of, before: int, seconds: int):
+    """5 s, 30 s, 2 min, counted from the end of the attempt."""
+    attempt_id = recorded(here, make(), [("MACHINE_LOST", 0)] * before)
+    began = now()
+    close(here, attempt_id, Evidence(Cause.LOST, error="gone"))
+    row = attempt_of(attempt_id)
+    assert row.training.state == T.CREATE_IN_PROGRESS
+    wait = row.training.retry_at - began
+    assert timedelta(seconds=seconds) <= wait <= timedelta(seconds=seconds + 5)
+
+
+def test_the_budget_ends_the_tries(here, make, attempt_of):
+    """The fourth machine that is lost without a checkpoint fails the training; its evidence and message say why."""
+    attempt_id = recorded(here, make(), [("MACHINE_LOST", 0)] * 3)
+    close(here, attempt_id, Evidence(Cause.LOST, error="silent"))
+    row = attempt_of(attempt_id)
+    assert (row.training.state, row.training.reason) == (T.FAIL_TRAIN, R.MACHINE_LOST)
+    assert row.training.evidence == {"cause": "lost", "error": "silent"}
+    assert "4 times in a row" in row.training.message
+    assert row.training.retry_at is None
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+@pytest.mark.parametrize("state", ["CREATE_IN_PROGRESS", "RUNNING", "COMPLETE_IN_PROGRESS", "STOP_IN_PROGRESS", "FAIL_TRAIN_IN_PROGRESS"])
+@pytest.mark.parametrize("wish", list(Wish))
+def test_every_attempt_can_be_closed(here, make, attempt_of, cause: Cause, state: str, wish: Wish):
+    """Whatever is known of its end, in whatever state its training is, whatever is wished: it ends, and says why."""
+    training_id = make(T(state))
+    with here.records.writing() as session:
+        row = trainings.find(session, training_id)
+        if "IN_PROGRESS" in state and not state.startswith(("CREATE", "COMPLETE")):
+            row.reason, row.message = R.USER, "a person asked"
+        row.wish = wish
+        attempt_id = verbs.grant(session, row, machine="", memory_bytes=1, gpus=[]).id
+    if cause == Cause.EXIT and state == "CREATE_IN_PROGRESS":
+        pytest.skip("a script cannot have ended that never ran")
+    close(here, attempt_id, Evidence(cause, exit_code=1))
+    row = attempt_of(attempt_id)
+    assert row.ended_at is not None
+    assert row.reason
+    assert row.message
+    if state in ("STOP_IN_PROGRESS", "FAIL_TRAIN_IN_PROGRESS"):
+        assert row.training.state == state.replace("_IN_PROGRESS", "").replace("STOP", "STOPPED")
+
+
+def test_a_stop_that_was_told_stays_one(here, make, attempt_of):
+    """A run cancelled in Prefect that dies before it told its end is STOPPED, not lost."""
+    attempt_id = recorded(here, make(), [])
+    with here.records.writing() as session:
+        attempt = session.get(Attempt, attempt_id)
+        verbs.run(session, attempt)
+        verdict = attempts.judge(attempt, Evidence(Cause.CANCELLED))
+        verbs.stage_out(session, attempt, T.STOP_IN_PROGRESS, verdict.reason, verdict.message)
+    close(here, attempt_id, Evidence(Cause.LOST, error="silent"))
+    row = attempt_of(attempt_id)
+    assert (row.training.state, row.training.reason) == (T.STOPPED, R.USER)
+    assert "cancelled" in row.training.message
+
+
+def test_the_maximum_time_stays_the_reason(here, make, attempt_of):
+    """A training whose time is over ends for that, also when a person asks for a stop while it saves."""
+    attempt_id = recorded(here, make(), [])
+    with here.records.writing() as session:
+        attempt = session.get(Attempt, attempt_id)
+        verbs.run(session, attempt)
+        transition(session, attempt.training, T.STOP_IN_PROGRESS, reason=R.MAX_TRAINING_TIME, message="over")
+        trainings.wish_stop(session, attempt.training)
+    close(here, attempt_id, Evidence(Cause.STOPPED))
+    assert attempt_of(attempt_id).training.reason == R.MAX_TRAINING_TIME
+
+
+def test_a_failure_that_was_told_stays_one(here, make, attempt_of):
+    """A script that failed has failed, whatever is asked or lost afterwards; it is not tried again."""
+    attempt_id = recorded(here, make(), [])
+    with here.records.writing() as session:
+        attempt = session.get(Attempt, attempt_id)
+        verbs.run(session, attempt)
+        verdict = attempts.judge(attempt, Evidence(Cause.EXIT, exit_code=3))
+        verbs.stage_out(session, attempt, T.FAIL_TRAIN_IN_PROGRESS, verdict.reason, verdict.message)
+        trainings.wish_stop(session, attempt.training)
+    close(here, attempt_id, Evidence(Cause.LOST))
+    row = attempt_of(attempt_id)
+    assert (row.training.state, row.training.reason) == (T.FAIL_TRAIN, R.USER_ERROR)
+    assert "exit code 3" in row.training.message
+
+
+def test_after_its_end_it_holds_nothing(here, make: Callable[..., str]):
+    """Its lease is back, and a training that is tried again waits for the next."""
+    training_id = make()
+    attempt_id = recorded(here, training_id, [])
+    close(here, attempt_id, Evidence(Cause.STORAGE, error="away"))
+    with here.records.reading() as session:
+        assert verbs.open_attempts(session) == []
+        assert [row.id for row in trainings.waiting(session)] == [training_id]

@@ -1,0 +1,3 @@
+"""A package of the user's own."""
+
+WORDS = "안녕"

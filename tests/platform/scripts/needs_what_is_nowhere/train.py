@@ -1,0 +1,3 @@
+"""Never starts: its requirements.txt does not install."""
+
+print("started all the same")
