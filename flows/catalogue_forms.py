@@ -38,7 +38,7 @@ def filled(schema: Schema, catalogue: Catalogue) -> Schema:
 
 @retry(
     retry=retry_if_exception_type(httpx.HTTPError),
-    wait=wait_exponential_jitter(initial=0.2, max=5),
+    wait=wait_exponential_jitter(multiplier=0.2, max=5),
     stop=stop_after_delay(60),  # SQLite is locked now and then while runs come and go
     reraise=True,
 )

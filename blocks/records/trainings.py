@@ -114,10 +114,10 @@ def record(
     """Record a training as requested; its turn comes when the controller finds its machine.
 
     Raises:
-        NotAllowed: the experiment is not ACTIVE (any more).
+        NotAllowed: the experiment is being deleted.
     """
-    if experiment.state != ExperimentState.ACTIVE:
-        raise NotAllowed(f"The experiment {experiment.name} is {experiment.state}; trainings need one that is ACTIVE.")
+    if experiment.state in (ExperimentState.DELETE_IN_PROGRESS, ExperimentState.DELETE_FAILED):
+        raise NotAllowed(f"The experiment {experiment.name} is being deleted ({experiment.state}); name another one.")
     row = Training(
         name=request["name"],
         description=request["description"],

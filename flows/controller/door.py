@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from blocks.errors import Permanent
 from blocks.records import attempt as verbs
 from blocks.records.errors import Conflict, Fenced, NotAllowed, RecordsAway
 from blocks.records.tables import Attempt
@@ -95,7 +96,7 @@ async def _answer(request: Request, work: Callable[[Body], Body]) -> JSONRespons
         return JSONResponse({"message": str(error)}, 410)
     except (RecordsAway, Conflict) as error:
         return JSONResponse({"message": str(error)}, 503)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, Permanent) as error:
         return JSONResponse({"message": f"This call is not understood: {error!r}"}, 422)
 
 

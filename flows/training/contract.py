@@ -158,6 +158,8 @@ def _process(spec: TrainingSpec, folders: Folders, share: Share, site: Site) -> 
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": str(max(1, threads)),
+        # A vCPU is a share: threads that spin while they wait take it from the ones they wait for.
+        "OMP_WAIT_POLICY": "PASSIVE",
         **gpus,
     }
 

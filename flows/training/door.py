@@ -95,7 +95,7 @@ class Door:
         for attempt in Retrying(
             retry=retry_if_exception_type(DoorClosed),
             stop=stop_after_delay(patience),
-            wait=wait_exponential_jitter(initial=0.2, max=10),
+            wait=wait_exponential_jitter(multiplier=0.2, max=10),
             reraise=True,
         ):
             with attempt:

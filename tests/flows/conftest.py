@@ -1,7 +1,8 @@
 """A platform of a test's own, without a server: real records and real folders; and trainings in any state."""
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,16 @@ def attempt_of(here: Platform) -> Callable[[str], Attempt]:
             return row
 
     return found
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Callable[[], None]]:
+    """Call it to go on as a user who owns nothing; the test's end restores the one before."""
+    before = os.geteuid()
+
+    def drop() -> None:
+        if before == 0:
+            os.seteuid(65534)
+
+    yield drop
+    os.seteuid(before)

@@ -17,7 +17,7 @@ BATCH: Mapping[str, Mapping[str, Any]] = {
         "algorithm_path": "code/digits",
         "entry_point": "train.py",
         "instance_type": "cpu.medium",
-        "hyperparameters": {"epochs": "8", "learning-rate": "0.005", "batch_size": "32"},
+        "hyperparameters": {"epochs": "20", "learning-rate": "0.005", "batch_size": "32"},
         "data_sets": [{"name": "digits", "path": "data/digits"}],
         "tags": {"team": "시험", "kind": "example"},
     },

@@ -21,8 +21,10 @@ SCRIPTS = Path(__file__).parent / "scripts"
 DIGITS = Path(__file__).parents[2] / "docs" / "examples" / "digits"
 IMAGE = "pytorch-2.13-cpu-py311"
 EMF_SECONDS = 120
-# The queue needs a machine of which nothing is given out; what takes parts away comes when the batch has ended.
-FIRST, LAST = ("test_queue",), ("test_experiments", "test_tensorflow", "test_down_and_up")
+# The queue needs a machine of which nothing is given out, the ends trainings that are on their way to theirs; what
+# takes parts of the platform away comes when the batch has ended.
+FIRST = ("test_queue", "test_ends")
+LAST = ("test_experiments", "test_tensorflow", "test_down_and_up")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,7 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
         if item.path.parent != Path(__file__).parent:
             return 0
-        return {**dict.fromkeys(FIRST, -1), **{name: 1 + at for at, name in enumerate(LAST)}}.get(item.path.stem, 0)
+        name = item.path.stem
+        return FIRST.index(name) - len(FIRST) if name in FIRST else LAST.index(name) + 1 if name in LAST else 0
 
     items.sort(key=place)
 
@@ -142,3 +145,19 @@ def log(connections: Platform) -> Callable[[str], list[str]]:
 def files(connections: Platform) -> Callable[[str], list[str]]:
     """Return what lies at a place, by its path below it."""
     return lambda path: sorted(entry.key for entry in connections.storage.entries(parse(path, 2048)))
+
+
+@pytest.fixture(scope="session")
+def mlflow_run(platform: Settings) -> Callable[[str], dict[str, dict[str, str]]]:
+    """Return a run as MLflow's API has it: its `info`, and its `params`, `tags` and `metrics` by name."""
+
+    def run(run_id: str) -> dict[str, dict[str, str]]:
+        answer = httpx.get(f"{platform.mlflow_url}/api/2.0/mlflow/runs/get", params={"run_id": run_id}, trust_env=False)
+        found = answer.raise_for_status().json()["run"]
+        by_name = {
+            kind: {entry["key"]: entry["value"] for entry in found["data"].get(kind, [])}
+            for kind in ("params", "tags", "metrics")
+        }
+        return {"info": found["info"], **by_name}
+
+    return run

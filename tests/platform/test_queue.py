@@ -92,7 +92,7 @@ def test_a_stop_of_one_whose_run_is_starting_leaves_nothing_of_it(
 ):
     """It has its machine but not yet its run: it is STOPPED, its run is over, and the machine is free for the next."""
     api.stop_training(whole)
-    training = create("starting", instance_type="whole")
+    training = create("starting")
     lease = within(120, lambda: api.show_training(training)["attempts"], "its lease")[0]
     assert lease["phase"] in ("GRANTED", "STAGING_IN")
     api.stop_training(training)

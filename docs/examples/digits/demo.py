@@ -27,7 +27,7 @@ from flows import api
 HERE = Path(__file__).parent
 CODE = ("train.py", "train_tf.py")
 IMAGE, INSTANCE_TYPE = "pytorch-2.13-cpu-py311", "cpu.medium"  # see `emf images` and `emf instance-types`
-HYPERPARAMETERS = {"epochs": "20", "learning-rate": "0.003", "batch-size": "64", "hidden": "64"}
+HYPERPARAMETERS = {"epochs": "20", "learning-rate": "0.005", "batch-size": "32", "hidden": "64"}
 MINUTES = 10
 
 console = Console(highlight=False)

@@ -114,6 +114,19 @@ def test_after_the_end_the_token_is_worth_nothing(records: Records, claimed: str
         getattr(verbs, verb)(session, *arguments)
 
 
+def test_an_end_whose_answer_was_lost_is_known(records: Records, claimed: str):
+    """Its own holder, with the very evidence, is recognised; another token or other evidence is not."""
+    end(records, claimed, T.FAIL_TRAIN)
+    with records.reading() as session:
+        for token, evidence, known in [
+            ("token", {"cause": "exit"}, True),
+            ("other", {"cause": "exit"}, False),
+            ("token", {"cause": "lost"}, False),
+            ("token", {"cause": "exit", "exit_code": 1}, False),
+        ]:
+            assert (verbs.ended_alike_before(session, claimed, token, evidence) is not None) == known
+
+
 def test_an_attempt_that_never_was_is_fenced(records: Records):
     """An unknown id is no different from one that ended."""
     with records.writing() as session, pytest.raises(Fenced):

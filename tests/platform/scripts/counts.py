@@ -23,7 +23,7 @@ print("first step", first)
 
 def save(step, why):
     (kept / ".part").write_text(str(step))
-    os.replace(kept / ".part", kept / "step")
+    (kept / ".part").replace(kept / "step")
     if why:
         (kept / "why").write_text(why)
 

@@ -15,6 +15,7 @@ while pid > 1:
         text = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
     except OSError:
         text = ""
+    whose = "mine" if pid == os.getpid() else "above"
     for pair in sorted(filter(None, text.split("\0"))):
-        print(f"{pid == os.getpid() and 'mine' or 'above'}: {pair!r}")
+        print(f"{whose}: {pair!r}")
     pid = parent(pid)

@@ -1,0 +1,163 @@
+"""Which attempts are dead, and why."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.reconcile.findings import CLAIM, LEASE, LEASE_WITHOUT_LIFE, OVER, Finding, Repair, Seen, find
+from flows.training.verdict import Cause
+
+NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
+MOMENT = timedelta(seconds=1)
+GRANTED = Seen("tr-1-a1", True, False, NOW - MOMENT, None, "", 0)
+CLAIMED = replace(GRANTED, claimed=True, beat_at=NOW - MOMENT, run="RUNNING", processes=3)
+ENDED = replace(CLAIMED, open=False, run="COMPLETED", processes=0)
+
+
+def silent(seen: Seen, seconds: float) -> Seen:
+    moment = NOW - timedelta(seconds=seconds)
+    return replace(seen, beat_at=moment) if seen.claimed else replace(seen, granted_at=moment)
+
+
+def only(seen: Seen, since: datetime | None = None) -> tuple[Repair, Cause | None] | None:
+    found = find([seen], NOW, since)
+    return (found[0].repair, found[0].cause) if found else None
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        # Nothing to do.
+        (GRANTED, None),
+        (silent(GRANTED, 599), None),
+        (replace(GRANTED, run="SCHEDULED"), None),
+        (CLAIMED, None),
+        (silent(CLAIMED, 29), None),
+        (silent(replace(CLAIMED, processes=0), 7), None),
+        (replace(CLAIMED, run=""), None),
+        (ENDED, None),
+        (replace(ENDED, run=""), None),
+        (replace(CLAIMED, wish_is_stop=True), None),
+        (replace(CLAIMED, run="CANCELLING", wish_is_stop=True), None),  # it obeys already
+        # Nobody came.
+        (silent(GRANTED, 601), (Repair.END, Cause.UNCLAIMED)),
+        (silent(replace(GRANTED, run="PENDING"), 601), (Repair.END, Cause.UNCLAIMED)),
+        (replace(GRANTED, run="CRASHED"), (Repair.END, Cause.LOST)),
+        (replace(GRANTED, run="FAILED"), (Repair.END, Cause.LOST)),
+        (replace(GRANTED, run="CANCELLED"), (Repair.END, Cause.CANCELLED)),
+        (replace(GRANTED, run="CANCELLING"), (Repair.END, Cause.CANCELLED)),
+        (replace(GRANTED, wish_is_stop=True), (Repair.END, Cause.STOPPED)),  # nothing runs that could obey
+        # Silence.
+        (silent(CLAIMED, 31), (Repair.END, Cause.LOST)),
+        (silent(replace(CLAIMED, processes=0), 9), (Repair.END, Cause.LOST)),
+        (silent(replace(CLAIMED, run="CRASHED"), 9), (Repair.END, Cause.LOST)),
+        (silent(replace(CLAIMED, run="CANCELLED"), 9), (Repair.END, Cause.CANCELLED)),
+        (silent(replace(CLAIMED, run="CANCELLING"), 31), (Repair.END, Cause.CANCELLED)),
+        # A person's cancel is a wish.
+        (replace(CLAIMED, run="CANCELLING"), (Repair.STOP, None)),
+        (replace(CLAIMED, run="CANCELLED"), (Repair.STOP, None)),
+        # After the end.
+        (replace(ENDED, processes=2), (Repair.KILL, None)),
+        (replace(ENDED, run="RUNNING"), (Repair.CLOSE_RUN, None)),
+        (replace(ENDED, run="RUNNING", processes=1), (Repair.KILL, None)),
+    ],
+)
+def test_what_is_found(seen: Seen, expected: tuple[Repair, Cause | None] | None):
+    """Each way to die, and each way to be well."""
+    assert only(seen) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (silent(CLAIMED, 3600), None),  # it had nobody to talk to
+        (silent(GRANTED, 3600), None),
+        (replace(silent(CLAIMED, 3600), run="CRASHED"), None),
+        (silent(replace(GRANTED, run="CRASHED"), 3600), (Repair.END, Cause.LOST)),  # that needs no listening
+    ],
+)
+def test_nobody_is_blamed_for_silence_while_nobody_listened(seen: Seen, expected: tuple[Repair, Cause] | None):
+    """A controller that has just started waits for a whole lease before it judges."""
+    assert only(seen, NOW - MOMENT) == expected
+
+
+def test_silence_counts_from_when_somebody_listened():
+    """After a restart the lease runs out as usual, from the start of the listening."""
+    assert only(silent(CLAIMED, 3600), NOW - LEASE - MOMENT) == (Repair.END, Cause.LOST)
+    assert only(silent(replace(CLAIMED, processes=0), 3600), NOW - LEASE_WITHOUT_LIFE - MOMENT)
+    assert only(silent(GRANTED, 3600), NOW - CLAIM - MOMENT) == (Repair.END, Cause.UNCLAIMED)
+
+
+def test_how_long_nobody_came_is_told_in_minutes():
+    """Also after more than a day."""
+    (found,) = find([silent(GRANTED, 26 * 3600)], NOW)
+    assert found.what == "no worker came in 1560 min"
+
+
+STATES = ["", "SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", *sorted(OVER)]
+SEEN = st.builds(
+    Seen,
+    st.sampled_from(["tr-1-a1", "tr-2-a1"]),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 2000).map(lambda seconds: NOW - timedelta(seconds=seconds)),
+    st.none() | st.integers(0, 100).map(lambda seconds: NOW - timedelta(seconds=seconds)),
+    st.sampled_from(STATES),
+    st.integers(0, 3),
+    st.booleans(),
+)
+
+
+def found_of(seen: Seen) -> Finding | None:
+    return next(iter(find([seen], NOW)), None)
+
+
+@given(SEEN)
+def test_what_is_heard_of_is_never_ended(seen: Seen):
+    """An attempt that has beaten within the short lease keeps its machine, whatever Prefect says."""
+    if seen.open and seen.claimed and seen.beat_at and NOW - seen.beat_at <= LEASE_WITHOUT_LIFE:
+        found = found_of(seen)
+        assert found is None or found.repair == Repair.STOP
+
+
+@given(SEEN)
+def test_only_open_attempts_end_and_only_ended_ones_are_killed(seen: Seen):
+    """END and STOP are for open attempts, with a cause where it ends; KILL and CLOSE RUN for the others."""
+    found = found_of(seen)
+    if found:
+        assert (found.repair in (Repair.END, Repair.STOP)) == seen.open
+        assert (found.cause is not None) == (found.repair == Repair.END)
+        assert found.what
+        assert found.attempt_id == seen.attempt_id
+
+
+@given(SEEN)
+def test_no_lease_is_held_for_ever(seen: Seen):
+    """However an attempt looks, once it is silent for longer than every limit it is ended."""
+    later = NOW + CLAIM + LEASE + timedelta(seconds=2000)
+    if seen.open:
+        assert find([seen], later)[0].repair == Repair.END
+
+
+@given(SEEN)
+def test_a_repair_that_was_done_is_not_found_again(seen: Seen):
+    """After each repair, the world that it leaves needs none."""
+    found = found_of(seen)
+    if found is None:
+        return
+    after = {
+        Repair.END: replace(seen, open=False, processes=0, run="CRASHED"),
+        Repair.STOP: replace(seen, wish_is_stop=True),
+        Repair.KILL: replace(seen, processes=0, run="CRASHED"),
+        Repair.CLOSE_RUN: replace(seen, run="CRASHED"),
+    }[found.repair]
+    assert found_of(after) is None
+
+
+@given(st.lists(SEEN, max_size=5))
+def test_each_attempt_is_judged_for_itself(seen: list[Seen]):
+    """What stands beside it makes no difference."""
+    assert find(seen, NOW) == [found for one in seen for found in find([one], NOW)]

@@ -1,0 +1,91 @@
+"""A training as people see it."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from blocks.platform import Platform
+from blocks.records import attempt as verbs
+from blocks.records import trainings
+from blocks.records.words import TrainingState
+from flows.training import board, reading
+
+T = TrainingState
+
+
+def granted(here: Platform, training_id: str) -> str:
+    with here.records.writing() as session:
+        row = trainings.find(session, training_id)
+        return verbs.grant(session, row, machine="here", memory_bytes=1, gpus=["0"]).id
+
+
+def test_what_is_seen_is_json(here: Platform, make: Callable[..., str]):
+    """All of a training, and a line of the list, can be printed as JSON and hold what a page needs."""
+    training_id = make()
+    found = reading.read(here, training_id)
+    rows, total = reading.look(here, "group", [], {}, 50, 0)
+    assert json.loads(json.dumps(found)) == found
+    assert json.loads(json.dumps(rows)) == rows
+    assert total == 1
+    assert board.page(found)
+
+
+def test_the_same_words_in_list_and_page(here: Platform, make: Callable[..., str]):
+    """What the list says of a training, the page says too."""
+    training_id = make(T.STOPPED)
+    (row,), _ = reading.look(here, "", [], {}, 50, 0)
+    found = reading.read(here, training_id)
+    assert {key: found[key] for key in row} == row
+    assert row["created_at"].endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+    ("progress", "seen"), [(None, "its run is starting"), ("staging in the code", "staging in the code"), ("", "")]
+)
+def test_what_it_is_doing(here: Platform, make: Callable[..., str], progress: str | None, seen: str):
+    """Before the claim its run is starting; then what the instance says; after its end, why it ended."""
+    training_id = make()
+    attempt_id = granted(here, training_id)
+    if progress is not None:
+        with here.records.writing() as session:
+            verbs.beat(verbs.claim(session, attempt_id, "token", "run-1"), progress)
+    assert reading.read(here, training_id)["message"] == seen
+    with here.records.writing() as session:
+        row = trainings.find(session, training_id)
+        verbs.end(session, row.attempts[0], T.STOPPED, reason=None, message="it was stopped", evidence={})
+    assert reading.read(here, training_id)["message"] == "it was stopped"
+
+
+def test_only_checkpoints_that_are_kept_are_shown(here: Platform, make: Callable[..., str]):
+    """Of five committed ones the oldest two were deleted: the page and the JSON have the last three."""
+    training_id = make()
+    attempt_id = granted(here, training_id)
+    with here.records.writing() as session:
+        attempt = verbs.claim(session, attempt_id, "token", "run-1")
+        for number in range(1, 6):
+            verbs.checkpoint(session, attempt, number, f"file:///c/checkpoint-{number}", 1, 1)
+    found = reading.read(here, training_id)
+    assert found["checkpoints"] == [f"file:///c/checkpoint-{n}" for n in (3, 4, 5)]
+    assert [c["number"] for c in found["attempts"][0]["checkpoints"]] == [3, 4, 5]
+
+
+def test_pages_are_those_that_can_be_opened(here: Platform, make: Callable[..., str]):
+    """A run's page once there is a run, MLflow's once there is one; none is made up."""
+    training_id = make()
+    assert reading.read(here, training_id)["pages"] == {}
+    attempt_id = granted(here, training_id)
+    with here.records.writing() as session:
+        verbs.claim(session, attempt_id, "token", "run-1")
+        trainings.find(session, training_id).mlflow_run_id = "m-1"
+    assert reading.read(here, training_id)["pages"] == {
+        "run": "http://127.0.0.1:4200/v2/runs/flow-run/run-1",
+        "mlflow": "http://127.0.0.1:5000/#/experiments/7/runs/m-1",
+    }
+
+
+def test_where_the_model_is(here: Platform, make: Callable[..., str], places: dict):
+    """Below the output path, in a folder of the training's id, whether or not the path ends in a slash."""
+    for path in (places["output_path"], places["output_path"] + "/"):
+        training_id = make(output_path=path)
+        assert reading.read(here, training_id)["model"] == f"{places['output_path']}/{training_id}/model"
