@@ -24,6 +24,14 @@ class Platform:
     def __init__(self, where: settings.Settings | None = None) -> None:
         self.settings = where or settings.load()
 
+    def afresh(self) -> "Platform":
+        """Return this platform with its settings and keys read again: an operator may have edited them.
+
+        Raises:
+            BadSettings: the settings file is wrong by now.
+        """
+        return Platform(settings.load(self.settings.home))
+
     @cached_property
     def records(self) -> "Records":
         """The records: what was asked and what became of it."""

@@ -14,26 +14,26 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.flows import Flow
+from prefect.logging import get_run_logger
 from prefect.states import Failed
 from prefect.tasks import Task, exponential_backoff
 
 from blocks.errors import Permanent, Temporary
+from flows.decided import Decided
 from flows.faults import Refused, to_markdown
-
-
-class Decided(Exception):
-    """An end other than success that the flow itself decided on; its message is the state's."""
+from flows.markdown import fenced
 
 
 class _NoAccident(logging.Filter):
-    """Keeps the traceback of an end that a flow decided on out of its log: Prefect takes it for an accident."""
+    """Keeps the traceback of an end that was decided on out of a run's log: Prefect takes it for an accident."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         return not isinstance(error, Decided | Refused | Permanent | Temporary)
 
 
-logging.getLogger("prefect.flow_runs").addFilter(_NoAccident())
+for _logger in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_logger).addFilter(_NoAccident())
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,7 +51,7 @@ def control_flow(name: str) -> Callable[[Callable[P, Awaitable[Any]]], Flow[P, A
                 await show(f"### Refused, nothing was made\n\n{to_markdown(error.faults)}")
                 return Failed(message=str(error), data=error)
             except (Permanent, Temporary) as error:
-                await show(f"### Not done\n\n{error}")
+                await show(f"### Not done\n\n{fenced(str(error))}")
                 return Failed(message=str(error), data=error)
 
         # Parameters are checked by the flow's own first task: all faults at once, in the person's words.
@@ -78,5 +78,8 @@ def is_temporary(_task: Task[..., Any], _run: TaskRun, state: State) -> bool:
 
 
 async def show(markdown: str, *, key: str | None = None, description: str | None = None) -> None:
-    """Put a page among the run's artifacts."""
-    await acreate_markdown_artifact(markdown=markdown, key=key, description=description)
+    """Put a page among the run's artifacts; what is only shown never fails what was done."""
+    try:
+        await acreate_markdown_artifact(markdown=markdown, key=key, description=description)
+    except Exception:  # noqa: BLE001 (whatever Prefect's client raises)
+        get_run_logger().warning("The page of this run could not be put among its artifacts.", exc_info=True)

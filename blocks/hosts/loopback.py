@@ -20,7 +20,7 @@ def free_port(first: int, count: int, taken: Collection[int] = ()) -> int:
         NoFreePort: there is none.
     """
     for port in range(first, first + count):
-        if port not in taken and _can_bind(port):
+        if port not in taken and can_bind(port):
             return port
     raise NoFreePort(f"All ports {first}-{first + count - 1} are taken; end a service that you no longer need.")
 
@@ -48,7 +48,8 @@ def healthy(service: Service, within: float = 2.0) -> bool:
     return 200 <= status < 300 and time.monotonic() <= deadline
 
 
-def _can_bind(port: int) -> bool:
+def can_bind(port: int) -> bool:
+    """Say whether nobody listens on a port, so that a service could."""
     with socket.socket() as probe:
         # Without this a port whose last connections are in TIME_WAIT looks taken for a minute.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

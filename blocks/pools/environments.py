@@ -21,7 +21,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_d
 from uv import find_uv_bin
 
 from blocks.errors import Temporary
-from blocks.pools.command import allowed, stream
+from blocks.pools.command import CommandStopped, allowed, stream
 from blocks.pools.errors import EnvironmentBroken
 from blocks.pools.overlay import InstallStopped, RegistryAway, RequirementsFailed, overlay
 
@@ -80,7 +80,12 @@ class Environments:
         """Tell whether the environment of this image is complete."""
         return (self.folder(name) / COMPLETE).exists()
 
-    def ensure(self, name: str, progress: Callable[[str], None] | None = None) -> Path:
+    def ensure(
+        self,
+        name: str,
+        progress: Callable[[str], None] | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Path:
         """Return the python of an image's environment, which is made if it is not there yet.
 
         Each line of the installer's goes to `progress`. Those that ask at the same time wait for the one that builds.
@@ -88,6 +93,7 @@ class Environments:
         Raises:
             EnvironmentBroken: it cannot be made; the message has uv's last words.
             EnvironmentAway: a registry does not answer, or the other build did not end in time.
+            CommandStopped: `should_stop` said so.
         """
         folder = self.folder(name)
         python = folder / "bin" / "python"
@@ -95,10 +101,10 @@ class Environments:
             return python
         say = progress or _silent
         self._root.mkdir(parents=True, exist_ok=True)
-        with _locked(self._root / f".{folder.name}.lock", say) as lock:
+        with _locked(self._root / f".{folder.name}.lock", say, should_stop) as lock:
             if not self.installed(name):
                 say(f"Making the environment of the image {name} in {folder}")
-                _Build(name, self._lock_files(name), folder, say, lock).run()
+                _Build(name, self._lock_files(name), folder, say, lock, should_stop).run()
         return python
 
     def _lock_files(self, name: str) -> list[Path]:
@@ -108,12 +114,21 @@ class Environments:
 class _Build:
     """One build under the lock."""
 
-    def __init__(self, name: str, files: list[Path], folder: Path, say: Callable[[str], None], lock: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        files: list[Path],
+        folder: Path,
+        say: Callable[[str], None],
+        lock: int,
+        should_stop: Callable[[], bool],
+    ) -> None:
         self._name = name
         self._files = files
         self._folder = folder
         self._say = say
         self._lock = lock
+        self._should_stop = should_stop
         self._python = folder / "bin" / "python"
 
     def run(self) -> None:
@@ -150,6 +165,7 @@ class _Build:
                 cwd=self._folder.parent,  # uv reads the settings of a project around its folder, were there one
                 line=hear,
                 seconds=BUILD_SECONDS,
+                should_stop=self._should_stop,
                 pass_fds=[self._lock],
             )
         except TimeoutError as error:
@@ -204,25 +220,30 @@ def _silent(_: str) -> None: ...
 
 
 @contextmanager
-def _locked(file: Path, say: Callable[[str], None]) -> Generator[int]:
+def _locked(file: Path, say: Callable[[str], None], should_stop: Callable[[], bool]) -> Generator[int]:
     """Hold a file's lock, which no other process of this machine has meanwhile; yield its descriptor."""
     with file.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say("Another process is making this environment; waiting for it")
-            _wait_for(handle.fileno(), file)
+            _wait_for(handle.fileno(), file, should_stop)
         yield handle.fileno()
 
 
-def _wait_for(descriptor: int, file: Path) -> None:
+def _wait_for(descriptor: int, file: Path, should_stop: Callable[[], bool]) -> None:
+    def lock() -> None:
+        if should_stop():
+            raise CommandStopped
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
     retrying = Retrying(
         retry=retry_if_exception_type(BlockingIOError),
         wait=wait_random(0.1, 0.5),
         stop=stop_after_delay(LOCK_SECONDS),
     )
     try:
-        retrying(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        retrying(lock)
     except RetryError as error:
         raise EnvironmentAway(
             f"Another process has held {file} for {LOCK_SECONDS:g} s; see with `fuser {file}` which it is."

@@ -11,5 +11,9 @@ class NotDeployed(Permanent):
     """No such deployment on this Prefect server."""
 
 
+class RunRefused(Permanent):
+    """Prefect refuses what it was asked for a run; the message has its words."""
+
+
 class EnvironmentBroken(Permanent):
     """An image's environment could not be made; the message has the installer's own words."""

@@ -1,5 +1,6 @@
-"""Prefect's runs of what ends: submitted once, observed, cancelled; Prefect's errors become ours here."""
+"""Prefect's runs of what ends: submitted once, observed, closed; Prefect's errors become ours here."""
 
+import itertools
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,12 +9,25 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.states import Cancelled, Cancelling, Crashed
+from prefect.states import Cancelled, Crashed
 
-from blocks.pools.errors import NotDeployed, PrefectAway
+from blocks.errors import BlockError
+from blocks.pools.errors import NotDeployed, PrefectAway, RunRefused
 
-DEPLOYMENT = "train/easymaker"
+FLOW = "train"
+DEPLOYMENT = f"{FLOW}/easymaker"
+PAGE = 200  # the most runs that Prefect's server tells of at once
+# Below 500 as well: a time-out, a database that is locked, too many requests.
+ASK_AGAIN = frozenset({408, 409, 423, 425, 429})
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,7 @@ class Runs:
 
         Raises:
             NotDeployed: `train` is not deployed to that pool.
+            RunRefused: Prefect does not take these job variables or parameters.
             PrefectAway: the server does not answer; ask again.
         """
         with self._client() as client:
@@ -68,13 +83,25 @@ class Runs:
                 run = client.read_flow_run(UUID(flow_run_id))
             except ObjectNotFound:
                 return None
-            state = run.state
-            return Observed(state.type.value, state.message or "") if state else Observed("PENDING", "")
+            return _observed(run)
 
-    def cancel(self, flow_run_id: str, message: str) -> None:
-        """Ask Prefect to cancel a run; one that has not started is cancelled at once."""
+    def unfinished(self) -> dict[str, Observed]:
+        """Return every run of `train` that Prefect takes for alive or to come, by its id."""
+        states = FlowRunFilterStateType(not_any_=sorted(TERMINAL_STATES))
+        wanted = FlowRunFilter(state=FlowRunFilterState(type=states))
+        found: dict[str, Observed] = {}
         with self._client() as client:
-            client.set_flow_run_state(UUID(flow_run_id), Cancelling(message=message))
+            for offset in itertools.count(0, PAGE):
+                page = client.read_flow_runs(
+                    flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])),
+                    flow_run_filter=wanted,
+                    limit=PAGE,
+                    offset=offset,
+                )
+                found |= {str(run.id): _observed(run) for run in page}
+                if len(page) < PAGE:
+                    break
+        return found
 
     def close(self, flow_run_id: str, message: str, *, cancelled: bool) -> None:
         """Put a dead run into a final state, so that Prefect's pages tell the truth."""
@@ -92,9 +119,19 @@ class Runs:
                 "`train` is not deployed to the pool of this instance type: `emf up` deploys the flows."
             ) from error
         except PrefectHTTPStatusError as error:
-            raise PrefectAway(f"Prefect answered {error.response.status_code}: {error.response.text[:200]}") from error
+            raise refusal(error.response.status_code, error.response.text) from error
         except httpx.TransportError as error:
             raise PrefectAway(f"Prefect's server does not answer: {error!r}") from error
+
+
+def refusal(status: int, text: str) -> BlockError:
+    """Return the error for what Prefect answered: whether asking again may help is in its type."""
+    kind = PrefectAway if status >= 500 or status in ASK_AGAIN else RunRefused
+    return kind(f"Prefect answered {status}: {text[:200]}")
+
+
+def _observed(run: FlowRun) -> Observed:
+    return Observed(run.state.type.value, run.state.message or "") if run.state else Observed("PENDING", "")
 
 
 def deployment_of(pool: str) -> str:

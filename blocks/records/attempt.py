@@ -5,14 +5,14 @@ fence: an attempt that was given up, or has ended, answers nothing but `Fenced`.
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from blocks.records.errors import Fenced, NotAllowed
+from blocks.records.errors import ClaimedTwice, Fenced, NotAllowed
 from blocks.records.tables import Attempt, Checkpoint, Training, now
 from blocks.records.transitions import allowed, note, transition
 from blocks.records.words import Phase, Reason, TrainingState, Wish
@@ -45,6 +45,18 @@ def open_attempts(session: Session) -> Sequence[Attempt]:
     return session.scalars(query).unique().all()
 
 
+def ended_among(session: Session, attempt_ids: Iterable[str]) -> Sequence[Attempt]:
+    """Return those of these attempts that have ended; ids that are unknown are passed over."""
+    query = select(Attempt).where(Attempt.id.in_(list(attempt_ids)), Attempt.ended_at.is_not(None))
+    return session.scalars(query).unique().all()
+
+
+def ended_with_runs(session: Session, flow_run_ids: Iterable[str]) -> Sequence[Attempt]:
+    """Return the attempts that have ended and whose run is one of these."""
+    query = select(Attempt).where(Attempt.flow_run_id.in_(list(flow_run_ids)), Attempt.ended_at.is_not(None))
+    return session.scalars(query).unique().all()
+
+
 def claim_code(secret: str, attempt_id: str) -> str:
     """Return the code that lets one run claim this attempt, once; the same after every restart."""
     return hmac.new(secret.encode(), attempt_id.encode(), sha256).hexdigest()
@@ -54,11 +66,12 @@ def claim(session: Session, attempt_id: str, token: str, flow_run_id: str) -> At
     """Bind an attempt to the run that calls. The same caller may call again; any other is fenced.
 
     Raises:
-        Fenced: it ended, or another run holds it.
+        ClaimedTwice: another run holds it.
+        Fenced: it ended.
     """
     attempt = _open(session, attempt_id)
     if attempt.token_hash and attempt.token_hash != _hash(token):
-        raise Fenced(f"The attempt {attempt_id} belongs to another run.")
+        raise ClaimedTwice(f"The attempt {attempt_id} belongs to another run.")
     if not attempt.token_hash:
         attempt.token_hash, attempt.flow_run_id, attempt.phase = _hash(token), flow_run_id, Phase.STAGING_IN
         note(session, attempt.training, f"Attempt {attempt.number} started on {attempt.machine}.")

@@ -35,6 +35,10 @@ class Fenced(RecordError):
     """This attempt was given up or has ended: nothing it says counts any more."""
 
 
+class ClaimedTwice(Fenced):
+    """Another run holds this attempt, and yet the caller knows the code."""
+
+
 class RecordsAway(Temporary):
     """The database is locked or does not answer."""
 

@@ -1,6 +1,6 @@
 """What stays up, in the records: one name and one port each, written down before it is started."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,9 +13,7 @@ class NoPortLeft(RecordError):
     """Every port of the range is given out."""
 
 
-def reserve(
-    session: Session, name: str, kind: str, resource_id: str, ports: range, busy: Collection[int] = ()
-) -> ServiceRecord:
+def reserve(session: Session, name: str, kind: str, resource_id: str, ports: range) -> ServiceRecord:
     """Return the service of this name, with the port it had before; a new one gets the first that is free.
 
     Args:
@@ -24,7 +22,6 @@ def reserve(
         kind: what it is, such as `tensorboard`.
         resource_id: whom it serves.
         ports: what may be given out.
-        busy: ports that something else on this machine listens on.
 
     Raises:
         NoPortLeft: all of them are given out.
@@ -32,7 +29,7 @@ def reserve(
     found = session.get(ServiceRecord, name)
     if found is not None:
         return found
-    taken = set(session.scalars(select(ServiceRecord.port))) | set(busy)
+    taken = set(session.scalars(select(ServiceRecord.port)))
     port = next((port for port in ports if port not in taken), None)
     if port is None:
         raise NoPortLeft(f"All ports from {ports.start} to {ports.stop - 1} are given out to services.")

@@ -80,15 +80,24 @@ def in_state(session: Session, *states: str) -> Sequence[Training]:
     return session.scalars(query).unique().all()
 
 
+def untold(session: Session) -> Sequence[Training]:
+    """Return the trainings that have ended without MLflow's knowing, oldest first."""
+    query = select(Training).where(
+        Training.mlflow_status == "", Training.mlflow_run_id != "", Training.state.in_(TERMINAL)
+    )
+    return session.scalars(query.order_by(Training.created_at, Training.id)).unique().all()
+
+
+def has_been(session: Session, row: Training, state: TrainingState) -> bool:
+    """Say whether a training was ever in this state."""
+    query = select(Event.id).where(Event.kind == "training", Event.resource_id == row.id, Event.state == state)
+    return session.scalars(query.limit(1)).first() is not None
+
+
 def events_of(session: Session, kind: str, resource_id: str) -> Sequence[Event]:
     """Return a record's events, oldest first."""
     query = select(Event).where(Event.kind == kind, Event.resource_id == resource_id).order_by(Event.id)
     return session.scalars(query).all()
-
-
-def newest_event(session: Session) -> int:
-    """Return the number of the newest event: it grows whenever something changed that a board shows."""
-    return session.scalar(select(func.max(Event.id))) or 0
 
 
 def by_key(session: Session, request_key: str, digest: str) -> Training | None:
@@ -150,7 +159,8 @@ def wish_stop(session: Session, row: Training) -> None:
         raise NotAllowed(f"The training {row.name} ({row.id}) is being deleted; there is nothing to stop.")
     row.wish = Wish.STOP
     if all(attempt.ended_at for attempt in row.attempts) and row.state in (T.CREATE_REQUESTED, T.CREATE_IN_PROGRESS):
-        transition(session, row, T.STOPPED, reason=Reason.USER, message="Stopped before it got a machine.")
+        waited = "while it waited for its next attempt" if row.attempts else "before it got a machine"
+        transition(session, row, T.STOPPED, reason=Reason.USER, message=f"Stopped {waited}.")
     elif row.state not in (T.STOP_IN_PROGRESS, T.FAIL_TRAIN_IN_PROGRESS):
         # A script that has failed already has failed, whatever is asked then: the wish only hurries its end.
         transition(session, row, T.STOP_IN_PROGRESS, reason=Reason.USER, message="A person asked it to stop.")

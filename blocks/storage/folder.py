@@ -78,11 +78,17 @@ class FolderStore:
                 else:
                     partial.replace(path)
 
-    def download(self, place: Location, folder: Path, progress: Progress | None = None) -> Transfer:
+    def download(
+        self,
+        place: Location,
+        folder: Path,
+        progress: Progress | None = None,
+        skip: Callable[[str], bool] | None = None,
+    ) -> Transfer:
         """Copy everything below `place` into `folder`."""
         skipped: list[str] = []
         with os_faults(place, "download"):
-            found = {found.key: found for found in self._found(place, skipped)}
+            found = {found.key: found for found in self._found(place, skipped) if not (skip and skip(found.key))}
             if not found:
                 raise nothing_at(place, skipped)
             landings = plan(place, [_entry(key, item.status) for key, item in found.items()], folder)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,11 @@ class Landing:
 
     entry: Entry
     target: Path
+
+
+def wanted(entries: Iterable[Entry], skip: Callable[[str], bool] | None) -> Iterable[Entry]:
+    """Return the entries that are not skipped."""
+    return entries if skip is None else (entry for entry in entries if not skip(entry.key))
 
 
 def plan(place: Location, entries: Iterable[Entry], folder: Path) -> list[Landing]:

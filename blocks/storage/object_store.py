@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from blocks.storage.endpoints import Endpoint
 from blocks.storage.errors import AlreadyThere, BadPath, NotFound, Unsafe
-from blocks.storage.landing import make_room, plan
+from blocks.storage.landing import make_room, plan, wanted
 from blocks.storage.location import Location
 from blocks.storage.os_errors import os_faults
 from blocks.storage.s3_client import connect
@@ -90,10 +90,16 @@ class ObjectStore:
         if only_if_absent and not self._is_marked(place, mark):
             raise AlreadyThere(f"{place} was written by another in the same instant, and only one may write it.")
 
-    def download(self, place: Location, folder: Path, progress: Progress | None = None) -> Transfer:
+    def download(
+        self,
+        place: Location,
+        folder: Path,
+        progress: Progress | None = None,
+        skip: Callable[[str], bool] | None = None,
+    ) -> Transfer:
         """Copy everything below `place` into `folder`."""
         base, entries = self._found(place)
-        landings = plan(place, entries, folder)
+        landings = plan(place, wanted(entries, skip), folder)
         if not landings:
             raise _nothing_at(place)
         with os_faults(folder, "download to"):

@@ -107,9 +107,15 @@ class Storage:
         """See `Store.write`."""
         self.store(place).write(place, data, only_if_absent)
 
-    def download(self, place: Location, folder: Path, progress: Progress | None = None) -> Transfer:
+    def download(
+        self,
+        place: Location,
+        folder: Path,
+        progress: Progress | None = None,
+        skip: Callable[[str], bool] | None = None,
+    ) -> Transfer:
         """See `Store.download`."""
-        return self.store(place).download(place, folder, progress)
+        return self.store(place).download(place, folder, progress, skip)
 
     def upload(
         self,

@@ -60,8 +60,16 @@ class Store(Protocol):
         """Write a file at once or not at all; with `only_if_absent`, `AlreadyThere` when another was first."""
         ...
 
-    def download(self, place: Location, folder: Path, progress: Progress | None = None) -> Transfer:
+    def download(
+        self,
+        place: Location,
+        folder: Path,
+        progress: Progress | None = None,
+        skip: Callable[[str], bool] | None = None,
+    ) -> Transfer:
         """Copy everything below `place` into `folder`, a single object to `folder/name`.
+
+        `skip` is asked with each path relative to `place`.
 
         Raises:
             NotFound: there is not one file.

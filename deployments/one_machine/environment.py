@@ -69,6 +69,16 @@ def process_environment(settings: Settings, part: str, environ: Mapping[str, str
     return inherited(environ) | addresses(settings) | direct | ours
 
 
+def prefect_server(settings: Settings) -> dict[str, str]:
+    """Return what Prefect's server is told. Its own default lets every page that the operator opens start runs here."""
+    origins = (settings.prefect_url, settings.prefect_url.replace(LOOPBACK, "localhost"))
+    return PREFECT_SERVER | {
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins),
+        # It rewrites its pages inside site-packages unless told where: two platforms would break each other's.
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(settings.home / "prefect" / "ui"),
+    }
+
+
 def mlflow(folder: Path) -> dict[str, str]:
     """Return what MLflow's web application reads when it is started without MLflow's own command.
 

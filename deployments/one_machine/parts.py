@@ -62,15 +62,13 @@ def _object_store(settings: Settings) -> Part:
 
 
 def _prefect(settings: Settings) -> Part:
-    # Prefect rewrites its pages inside site-packages unless told where: two platforms would break each other's.
-    pages = {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(settings.home / "prefect" / "ui")}
     return Part(
         name="prefect",
         command=_python("prefect", "server", "start", *_listen(settings.ports.prefect)),
         port="prefect",
         page=settings.prefect_url,
         health=f"{settings.prefect_api_url}/health",
-        environment=environment.PREFECT_SERVER | pages,
+        environment=environment.prefect_server(settings),
     )
 
 

@@ -12,11 +12,12 @@ from typing import Protocol
 from blocks.hosts.supervisord import socket_path
 from blocks.settings import Settings
 from deployments.one_machine import credentials, deploy, environment, folders, health, marks, ports, supervisord_conf
-from deployments.one_machine.errors import PartFailed, SettingsChanged, StillRunning
+from deployments.one_machine.errors import CannotStart, PartFailed, SettingsChanged, StillRunning
 from deployments.one_machine.parts import Part, all_parts
-from deployments.one_machine.supervisor import Supervisor
+from deployments.one_machine.supervisor import Program, Supervisor
 
 LOCK_SECONDS = 300.0
+SUPERVISOR_SECONDS = 60.0
 HEALTHY_SECONDS = 180.0  # a busy machine with two cores takes a minute
 LEFTOVER_GRACE = 10.0
 ALIVE = {"STARTING", "RUNNING", "BACKOFF"}
@@ -106,12 +107,30 @@ class _Start:
 
     def _start(self, stage: int) -> set[str]:
         """Have supervisord start the parts of a stage that do not run; return their names."""
-        programs = self.supervisor.programs()
+        programs = self._programs()
         dead = [part for part in self.parts if part.stage == stage and programs[part.name].state not in ALIVE]
         ports.check(dead, self.settings)
         for part in dead:
             self.supervisor.start(part.name)
         return {part.name for part in dead}
+
+    def _programs(self) -> dict[str, Program]:
+        """Return every program; supervisord, which is busy on a busy machine, is asked until it has told of all parts.
+
+        Raises:
+            CannotStart: it does not in time.
+        """
+        deadline = time.monotonic() + SUPERVISOR_SECONDS
+        while not {part.name for part in self.parts} <= (programs := self.supervisor.programs()).keys():
+            if time.monotonic() > deadline:
+                log = self.settings.home / "supervisor" / "supervisord.log"
+                raise CannotStart(
+                    f"supervisord has not told of all parts for {SUPERVISOR_SECONDS:.0f} s. Its log is {log}; "
+                    "`emf down`, then `emf up` starts it anew."
+                )
+            self.show.waiting(["supervisord"])
+            time.sleep(0.2)
+        return programs
 
     def _wait(self, parts: Collection[Part], told: Collection[str]) -> None:
         """Wait until the parts are well, and tell of those in `told`.
@@ -122,7 +141,7 @@ class _Start:
         waiting = {part.name: part for part in parts}
         deadline = time.monotonic() + HEALTHY_SECONDS
         while True:
-            programs = self.supervisor.programs()
+            programs = self._programs()
             faults = health.ask(waiting.values(), programs, self.settings)
             for name in [name for name, fault in faults.items() if not fault]:
                 part = waiting.pop(name)
@@ -131,7 +150,7 @@ class _Start:
             if not waiting:
                 return
             for name in waiting:
-                if name not in programs or programs[name].state == "FATAL":
+                if programs[name].state == "FATAL":
                     raise PartFailed(self._why(name, "did not start"))
             if time.monotonic() > deadline:
                 name = next(iter(waiting))
@@ -143,7 +162,7 @@ class _Start:
         """Have the controller run the code that was just deployed; workers start every run anew anyway."""
         self.supervisor.stop("controller")
         deadline = time.monotonic() + 30
-        while self.supervisor.programs()["controller"].pid and time.monotonic() < deadline:
+        while self._programs()["controller"].pid and time.monotonic() < deadline:
             time.sleep(0.1)
         self.supervisor.start("controller")
         self._wait([part for part in self.parts if part.name == "controller"], told={"controller"})

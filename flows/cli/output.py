@@ -44,7 +44,7 @@ def print_list(head: Sequence[str], lines: Sequence[Sequence[Cell]], title: str 
     for name in head:
         table.add_column(name, no_wrap=True)
     for row, line in zip(cells, lines, strict=True):
-        last = _plain(line[-1])
+        last = Text(" ").join(_plain(line[-1]).split("\n"))
         last.truncate(left, overflow="ellipsis")
         table.add_row(*row, last)
     (console if console.is_terminal else Console(width=2000)).print(table)
@@ -61,7 +61,7 @@ def coloured(state: str) -> Text:
 
 def fail(message: str, code: int) -> NoReturn:
     """Print what went wrong and end."""
-    errors.print(message, style="red", markup=False, highlight=False)
+    errors.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)
 
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import threading
 
 import structlog
 import uvicorn
@@ -13,6 +12,7 @@ from blocks.pools.runs import Runs
 from flows.controller.assign import Assigner
 from flows.controller.boards import Boards
 from flows.controller.door import app
+from flows.controller.pulse import Pulse
 from flows.controller.watch import Watch
 from flows.training.suspend import resume_all
 
@@ -26,20 +26,19 @@ def main() -> None:
     platform = Platform()
     platform.records.migrate()
     resume_all(platform)
-    watch = Watch(platform, Runs(), secret, Boards(platform).publish)
-    thread = threading.Thread(target=watch.run, name="watch", daemon=True)
-    thread.start()
+    pulse = Pulse()
+    watch = Watch(platform, Runs(), secret, Boards(platform).publish, pulse)
+    watch.start()
     try:
         uvicorn.run(
-            app(Assigner(platform), secret),
+            app(Assigner(platform), secret, pulse),
             host=settings.LOOPBACK,
             port=platform.settings.ports.controller,
             log_level="warning",
             access_log=False,
         )
     finally:
-        watch.stop()
-        thread.join(timeout=30)
+        watch.stop(within=10)
 
 
 def _log_plainly() -> None:

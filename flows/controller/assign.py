@@ -1,15 +1,27 @@
 """What an instance is given when it claims an attempt."""
 
-from sqlalchemy.orm import Session
+from pydantic import ValidationError
 
+from blocks.catalogue.catalogue import BadCatalogue
+from blocks.errors import Permanent, Temporary
 from blocks.platform import Platform
 from blocks.records.tables import Attempt
 from blocks.records.trainings import seconds_trained
+from blocks.settings import BadSettings
+from blocks.storage.errors import BadPath, StorageError, UnknownEndpoint
 from blocks.storage.location import parse
 from flows.training.assignment import Assignment, Tracked
 from flows.training.spec import TrainingSpec
 
 MOMENT = 1.0  # seconds: a training whose time is over gets this much, and ends as such
+
+
+class Unassignable(Permanent):
+    """What this training asked for is no longer there: no later claim can be given it."""
+
+
+class OperatorsFault(Temporary):
+    """A file of the operator's cannot be read just now; the claim is repeated until it can."""
 
 
 class Assigner:
@@ -18,20 +30,30 @@ class Assigner:
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
 
-    def assignment(self, _session: Session, attempt: Attempt) -> Assignment:
-        """Return all that this attempt needs.
+    def assignment(self, attempt: Attempt) -> Assignment:
+        """Return all that this attempt needs; keys, mounts and the catalogue are read afresh.
 
         Raises:
-            KeyError: its image or instance type has left the catalogue.
+            Unassignable: its image, instance type or one of its places is no longer known.
+            OperatorsFault: the settings, the keys or the catalogue are wrong at the moment.
         """
-        training, where = attempt.training, self.platform.settings
+        try:
+            return self._assignment(attempt)
+        except (UnknownEndpoint, BadPath) as error:
+            raise Unassignable(str(error)) from error
+        except (BadSettings, BadCatalogue, StorageError) as error:
+            raise OperatorsFault(str(error)) from error
+        except ValidationError as error:
+            fields = ", ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise Unassignable(f"The request of the training is not understood any more: {fields}.") from None
+
+    def _assignment(self, attempt: Attempt) -> Assignment:
+        here = self.platform.afresh()
+        training, where, catalogue = attempt.training, here.settings, here.catalogue
         spec = TrainingSpec.model_validate(training.request)
-        image, size = (
-            self.platform.catalogue.image(spec.image),
-            self.platform.catalogue.instance_type(spec.instance_type),
-        )
+        image, size = catalogue.image(spec.image), catalogue.instance_type(spec.instance_type)
         if image is None or size is None:
-            raise KeyError(f"{spec.image} or {spec.instance_type} is no longer in the catalogue")
+            raise Unassignable(f"{spec.image if image is None else spec.instance_type} is no longer in the catalogue.")
         resume = [c for a in training.attempts if a.number < attempt.number for c in a.checkpoints]
         paths = [spec.algorithm_path, spec.output_path, spec.checkpoint_path, *(d.path for d in spec.data_sets)]
         return Assignment(
@@ -47,7 +69,7 @@ class Assigner:
             gpus=attempt.gpus,
             seconds_left=max(MOMENT, spec.maximum_seconds - seconds_trained(training)),
             resume_from=resume[-1].path if resume else "",
-            storage=self.platform.storage.to_wire([parse(path) for path in paths if path]),
+            storage=here.storage.to_wire([parse(path) for path in paths if path]),
             tracked=Tracked(
                 tracking_uri=where.mlflow_url,
                 experiment_id=training.experiment.mlflow_id,

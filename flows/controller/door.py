@@ -15,11 +15,13 @@ from starlette.routing import Route
 
 from blocks.errors import Permanent
 from blocks.records import attempt as verbs
-from blocks.records.errors import Conflict, Fenced, NotAllowed, RecordsAway
+from blocks.records.database import Records
+from blocks.records.errors import ClaimedTwice, Conflict, Fenced, NotAllowed, RecordsAway
 from blocks.records.tables import Attempt
 from blocks.records.transitions import note
-from blocks.records.words import TrainingState
-from flows.controller.assign import Assigner
+from blocks.records.words import Phase, TrainingState
+from flows.controller.assign import Assigner, OperatorsFault, Unassignable
+from flows.controller.pulse import Pulse
 from flows.training import attempts
 from flows.training.verdict import Cause, Evidence
 
@@ -29,26 +31,28 @@ Verb = Callable[[Session, Attempt, Body], Body]
 LIMIT_BYTES = 1 << 20
 
 
-def app(assigner: Assigner, secret: str) -> Starlette:
+def app(assigner: Assigner, secret: str, pulse: Pulse | None = None) -> Starlette:
     """Return the door as an ASGI app.
 
     Args:
         assigner: what makes the answer to a claim.
         secret: what claim codes are made from.
+        pulse: what `/health` tells of: since when instances are heard, and which of the controller's loops are late.
     """
-    records = assigner.platform.records
+    records, pulse = assigner.platform.records, pulse or Pulse()
 
     async def health(_request: Request) -> JSONResponse:
-        return JSONResponse({"status": "ok"})
+        late = pulse.late()
+        said = {"status": f"late: {', '.join(late)}" if late else "ok"}
+        return JSONResponse(said | {"listening_since": pulse.listening_since.isoformat()}, 503 if late else 200)
 
     async def claim(request: Request) -> JSONResponse:
         def work(body: Body) -> Body:
             attempt_id = request.path_params["attempt_id"]
             if not hmac.compare_digest(body["code"], verbs.claim_code(secret, attempt_id)):
                 raise Fenced(f"This is not the code that claims the attempt {attempt_id}.")
-            with records.writing() as session:
-                attempt = verbs.claim(session, attempt_id, body["token"], body["flow_run_id"])
-                return assigner.assignment(session, attempt).model_dump(mode="json")
+            _claim(records, attempt_id, body["token"], body["flow_run_id"])
+            return _assign(assigner, attempt_id)
 
         return await _answer(request, work)
 
@@ -76,6 +80,38 @@ def app(assigner: Assigner, secret: str) -> Starlette:
     )
 
 
+def _claim(records: Records, attempt_id: str, token: str, flow_run_id: str) -> None:
+    """Claim the attempt; where a second comes with its code before it runs, nobody can tell who is its run.
+
+    Prefect keeps the code, and whoever reaches Prefect can read it: such an attempt ends, and is tried again.
+    """
+    refused: ClaimedTwice | None = None
+    with records.writing() as session:
+        try:
+            verbs.claim(session, attempt_id, token, flow_run_id)
+        except ClaimedTwice as error:
+            refused = error  # raised once what follows is in the records
+            attempt = session.get_one(Attempt, attempt_id)
+            if attempt.phase == Phase.STAGING_IN:
+                attempts.close(session, attempt, Evidence(Cause.PLATFORM, error="It was claimed twice."))
+    if refused:
+        raise refused
+
+
+def _assign(assigner: Assigner, attempt_id: str) -> Body:
+    """Return the assignment of an attempt that was just claimed; one that can never be made ends it."""
+    records = assigner.platform.records
+    try:
+        with records.reading() as session:  # which holds up nobody, however long files take
+            return assigner.assignment(session.get_one(Attempt, attempt_id)).model_dump(mode="json")
+    except Unassignable as error:
+        with records.writing() as session:
+            fresh = session.get(Attempt, attempt_id)
+            if fresh is not None and fresh.ended_at is None:
+                attempts.refuse(session, fresh, str(error))
+        raise Fenced(str(error)) from error
+
+
 async def _body(request: Request) -> Body:
     raw = bytearray()
     async for chunk in request.stream():
@@ -94,7 +130,7 @@ async def _answer(request: Request, work: Callable[[Body], Body]) -> JSONRespons
         return JSONResponse(await run_in_threadpool(work, await _body(request)))
     except (Fenced, NotAllowed) as error:
         return JSONResponse({"message": str(error)}, 410)
-    except (RecordsAway, Conflict) as error:
+    except (RecordsAway, Conflict, OperatorsFault) as error:
         return JSONResponse({"message": str(error)}, 503)
     except (KeyError, TypeError, ValueError, RecursionError, Permanent) as error:
         return JSONResponse({"message": f"This call is not understood: {error!r}"}, 422)

@@ -1,31 +1,45 @@
-"""What the controller does again and again: begin, grant, submit, heal, and tell MLflow and the boards.
+"""What the controller does again and again: begin, grant, submit, tell MLflow and the boards; beside it heal, tidy.
 
 Each step looks at the records, does one thing, and can be done twice; one that fails is logged and done at the next
-round, so that a part that is away holds up only what needs it.
+round, so that a part that is away holds up only what needs it. Ending what does not want to end takes long, keeping a
+large checkpoint longer: both have loops of their own, so that those that wait for a machine do not wait for that.
 """
 
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from blocks.catalogue.catalogue import InstanceType
 from blocks.errors import BlockError, Permanent
 from blocks.platform import Platform
+from blocks.pools import processes
 from blocks.pools.machine import this_machine
 from blocks.pools.runs import Runs
 from blocks.records import attempt as verbs
 from blocks.records import trainings
 from blocks.records.tables import Attempt, Training, now
 from blocks.records.transitions import allowed, transition
-from blocks.records.words import Reason, TrainingState, Wish
+from blocks.records.words import ExperimentState, Phase, Reason, TrainingState, Wish
 from blocks.tracking import RunStatus
+from flows.controller.pulse import Pulse
 from flows.reconcile.repair import reconcile
+from flows.reconcile.tidy import tidy
 from flows.training.queue import Held, Want, take_turns
 
 ROUND_SECONDS = 1.0
 HEAL_SECONDS = 4.0
+TIDY_SECONDS = 5.0
+# After how long without a word a loop counts as late.
+STEP_PATIENCE_SECONDS = 60.0
+HEAL_PATIENCE_SECONDS = 600.0  # many attempts may end at once, each with its script's grace
+TIDY_PATIENCE_SECONDS = 3600.0
+# Each start loads this machine's processors and Prefect's database for seconds: many at once end as crashes. A pool
+# that is not named here has a scheduler of its own.
+STARTS_AT_ONCE = {"process": 4}
 
 log = structlog.get_logger("controller")
 
@@ -38,18 +52,46 @@ MLFLOW_STATUS: dict[TrainingState, RunStatus] = {
 
 
 class Watch:
-    """The controller's rounds, in a thread of their own."""
+    """The controller's loops, each in a thread of its own."""
 
-    def __init__(self, platform: Platform, runs: Runs, secret: str, boards: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        runs: Runs,
+        secret: str,
+        boards: Callable[[], None],
+        pulse: Pulse | None = None,
+    ) -> None:
         self.platform, self.runs, self.secret, self.boards = platform, runs, secret, boards
-        self._healed_at, self._started_at = 0.0, now()
+        self.pulse = pulse or Pulse()
         self._end = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start the loops; they go on until `stop`."""
+        loops = {"watch": self.run, "heal": self.run_heal, "tidy": self.run_tidy}
+        self._threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops.items()]
+        for thread in self._threads:
+            thread.start()
 
     def run(self) -> None:
         """Go round until `stop`."""
-        steps = (self.begin, self.grant, self.submit, self.heal, self.tell_mlflow, self.boards)
-        while not self._end.wait(ROUND_SECONDS):
+        steps = (self.begin, self.grant, self.submit, self.tell_mlflow, self.boards)
+        self._go(steps, ROUND_SECONDS, STEP_PATIENCE_SECONDS)
+
+    def run_heal(self) -> None:
+        """Heal until `stop`."""
+        self._go((self.heal,), HEAL_SECONDS, HEAL_PATIENCE_SECONDS)
+
+    def run_tidy(self) -> None:
+        """Tidy until `stop`."""
+        self._go((self.tidy,), TIDY_SECONDS, TIDY_PATIENCE_SECONDS)
+
+    def _go(self, steps: Sequence[Callable[[], None]], pause: float, patience: float) -> None:
+        loop = threading.current_thread().name
+        while not self._end.wait(pause):
             for step in steps:
+                self.pulse.beat(loop, patience)
                 try:
                     step()
                 except BlockError as error:
@@ -58,9 +100,12 @@ class Watch:
                     # The controller must outlive a fault in one step: everything else hangs on it.
                     log.exception("step failed", step=step.__name__)
 
-    def stop(self) -> None:
-        """End after the step that is under way."""
+    def stop(self, within: float = 0.0) -> None:
+        """End after the steps that are under way; wait for them for so many seconds."""
         self._end.set()
+        deadline = time.monotonic() + within
+        for thread in self._threads:
+            thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
     def begin(self) -> None:
         """Give each training that was requested its MLflow run; then it waits for its machine."""
@@ -68,7 +113,8 @@ class Watch:
             requested = trainings.in_state(session, TrainingState.CREATE_REQUESTED)
         for row in requested:
             if not row.experiment.mlflow_id:
-                continue  # its experiment is being created by another run, or has to be retried
+                self._wait_for_experiment(row)
+                continue
             try:
                 run_id = self._ensure_run(row)
             except Permanent as error:
@@ -82,17 +128,35 @@ class Watch:
                 if fresh.state == TrainingState.CREATE_REQUESTED:
                     transition(session, fresh, TrainingState.CREATE_IN_PROGRESS)
 
+    def _wait_for_experiment(self, row: Training) -> None:
+        """Tell a training that its experiment is not made yet; one whose creation failed fails it."""
+        group = row.experiment
+        if group.state == ExperimentState.CREATE_FAILED:
+            message = f"Its experiment {group.name} could not be made: {group.message}"
+            self._move(row.id, TrainingState.CREATE_FAILED, Reason.PLATFORM, message)
+            return
+        message = f"waits for its experiment {group.name}, which is {group.state}"
+        if row.message == message:
+            return
+        with self.platform.records.writing() as session:
+            fresh = session.get(Training, row.id)
+            if fresh is not None and fresh.state == TrainingState.CREATE_REQUESTED:
+                fresh.message = message
+
     def _ensure_run(self, row: Training) -> str:
         group, hyperparameters = row.experiment.mlflow_id, row.request["hyperparameters"]
         return self.platform.tracking.ensure_run(group, row.id, row.name, hyperparameters, row.tags, row.description)
 
     def grant(self) -> None:
         """Lease the machine to those whose turn it is, and tell the others what they wait for."""
+        with self.platform.records.reading() as session:
+            if not trainings.waiting(session):
+                return
+        # Before the transaction, which holds up every beat: files, and every process of the machine.
+        catalogue, machine, alive = self.platform.catalogue, this_machine(), processes.running()
         with self.platform.records.writing() as session:
             waiting = {row.id: row for row in trainings.waiting(session) if row.wish == Wish.NONE}
-            if not waiting:
-                return
-            catalogue, wants = self.platform.catalogue, list[Want]()
+            wants = list[Want]()
             for row in waiting.values():
                 size = catalogue.instance_type(row.instance_type)
                 if size is None or catalogue.image(row.image) is None:
@@ -100,8 +164,10 @@ class Watch:
                     row.message = f"waits for {missing}, which is no longer in the catalogue"
                 else:
                     wants.append(_want(row, size))
-            held = [Held(a.training.name, a.memory_bytes, tuple(a.gpus)) for a in verbs.open_attempts(session)]
-            turn = take_turns(wants, held, this_machine(), now())
+            # What has ended holds its lease for as long as something of it still runs.
+            holders = [*verbs.open_attempts(session), *verbs.ended_among(session, alive)]
+            held = [Held(a.training.name, a.memory_bytes, tuple(a.gpus)) for a in holders]
+            turn = take_turns(wants, held, machine, now())
             for want in wants:
                 row = waiting[want.training_id]
                 if want.training_id in turn.grants:
@@ -112,22 +178,35 @@ class Watch:
                     row.message = turn.waits[want.training_id]
 
     def submit(self) -> None:
-        """Submit `train` for every lease that has no run yet."""
+        """Submit `train` for every lease that has no run yet, as long as not too many are starting."""
         with self.platform.records.reading() as session:
-            leased = [row for row in verbs.open_attempts(session) if not row.flow_run_id]
-        for row in leased:
-            size = self.platform.catalogue.instance_type(row.training.instance_type)
-            if size is None:
+            unclaimed = [row for row in verbs.open_attempts(session) if row.phase == Phase.GRANTED]
+        sizes = {row.id: self.platform.catalogue.instance_type(row.training.instance_type) for row in unclaimed}
+        starting = Counter(size.pool for row in unclaimed if row.flow_run_id and (size := sizes[row.id]))
+        for row in unclaimed:
+            size = sizes[row.id]
+            if size is None or row.flow_run_id or starting[size.pool] >= STARTS_AT_ONCE.get(size.pool, math.inf):
                 continue
             try:
                 flow_run_id = self._submit(row, size)
             except Permanent as error:  # of this instance type's pool: the others go on
-                log.warning("not submitted", attempt=row.id, pool=size.pool, error=str(error))
+                self._not_submitted(row, f"cannot be started: {error}")
                 continue
             with self.platform.records.writing() as session:
                 fresh = session.get(Attempt, row.id)
                 if fresh is not None and not fresh.flow_run_id:
                     fresh.flow_run_id = flow_run_id
+            starting[size.pool] += 1
+
+    def _not_submitted(self, row: Attempt, why: str) -> None:
+        """Say it where people look at the training's state, once."""
+        if row.progress == why:
+            return
+        log.warning("not submitted", attempt=row.id, why=why)
+        with self.platform.records.writing() as session:
+            fresh = session.get(Attempt, row.id)
+            if fresh is not None and fresh.phase == Phase.GRANTED:
+                fresh.progress = why
 
     def _submit(self, row: Attempt, size: InstanceType) -> str:
         return self.runs.submit(
@@ -136,26 +215,25 @@ class Watch:
             name=f"{row.training.name}-{row.number}",
             pool=size.pool,
             tags=["training", row.training_id],
-            environment={"EMF_CLAIM_CODE": verbs.claim_code(self.secret, row.id)},
+            # The mark: by it the run itself, and what it installs, is seen to live and can be ended.
+            environment={"EMF_CLAIM_CODE": verbs.claim_code(self.secret, row.id), processes.MARK: row.id},
             job_variables=size.job_variables,
         )
 
     def heal(self) -> None:
-        """Reconcile, every few seconds."""
-        if time.monotonic() - self._healed_at < HEAL_SECONDS:
-            return
-        self._healed_at = time.monotonic()
-        for finding in reconcile(self.platform, self.runs, listening_since=self._started_at):
+        """Reconcile."""
+        for finding in reconcile(self.platform, self.runs, listening_since=self.pulse.listening_since):
             log.warning("reconciled", attempt=finding.attempt_id, repair=finding.repair, what=finding.what)
+
+    def tidy(self) -> None:
+        """Keep what ended attempts left, and remove their folders."""
+        for attempt_id in tidy(self.platform):
+            log.info("tidied", attempt=attempt_id)
 
     def tell_mlflow(self) -> None:
         """Give the MLflow run of every ended training the status that the training has."""
         with self.platform.records.reading() as session:
-            ended = [
-                row
-                for row in trainings.in_state(session, *MLFLOW_STATUS)
-                if not row.mlflow_status and row.mlflow_run_id
-            ]
+            ended = trainings.untold(session)
         for row in ended:
             status = MLFLOW_STATUS[TrainingState(row.state)]
             try:

@@ -13,8 +13,10 @@ from flows.control import control_flow, show, verb
 from flows.experiment import board, reading, spec
 from flows.forms import Forms
 from flows.names import Description, ResourceName
+from flows.tensorboard import service as tensorboard
 
 S = ExperimentState
+CREATING = (S.CREATE_IN_PROGRESS, S.ACTIVE, S.CREATE_FAILED)
 
 
 @control_flow("create-experiment")
@@ -118,8 +120,8 @@ async def delete_experiment(experiment: str) -> str:
 
 async def ensure(platform: Platform, asked: spec.ExperimentSpec, *, use_existing: bool) -> dict[str, Any]:
     """Return the experiment of that name, made if it is not there; killed on the way, it can be called again."""
-    experiment_id, is_new = record(platform, asked, use_existing)
-    if is_new:
+    experiment_id, is_ready = record(platform, asked, use_existing)
+    if not is_ready:  # new, failed, or being made by another run: two that make it make the same one
         finish_creation(platform, experiment_id)
     return describe(platform, experiment_id)
 
@@ -132,16 +134,20 @@ def check(**raw: Any) -> spec.ExperimentSpec:
 
 @verb
 def record(platform: Platform, asked: spec.ExperimentSpec, use_existing: bool) -> tuple[str, bool]:
-    """Record the experiment, or find it; returns its id and whether it is new."""
+    """Record the experiment, or find it; returns its id and whether it is ACTIVE."""
     with platform.records.writing() as session:
         found = experiments.lookup(session, asked.name)
         if found is not None and use_existing:
-            return found.id, False
-        return experiments.record(session, asked.name, asked.description, asked.tags).id, True
+            return found.id, found.state == S.ACTIVE
+        return experiments.record(session, asked.name, asked.description, asked.tags).id, False
 
 
 def finish_creation(platform: Platform, experiment_id: str) -> None:
-    """Give the experiment its place in MLflow; without one it is CREATE_FAILED, and can be retried."""
+    """Give the experiment its place in MLflow; without one it is CREATE_FAILED, and can be retried.
+
+    Raises:
+        NotAllowed: it is being deleted.
+    """
     _move(platform, experiment_id, S.CREATE_IN_PROGRESS)
     try:
         mlflow_id = create_in_mlflow(platform, experiment_id)
@@ -208,11 +214,12 @@ def remove_from_mlflow(platform: Platform, experiment_id: str) -> None:
 
 @verb
 def delete_in_mlflow(platform: Platform, experiment_id: str) -> None:
-    """Delete its MLflow experiment and its TensorBoard's files; what is gone is gone."""
+    """Delete its MLflow experiment, its TensorBoard and that one's files; what is gone is gone."""
     with platform.records.reading() as session:
         row = experiments.find(session, experiment_id)
     if row.mlflow_id:
         platform.tracking.delete_experiment(row.mlflow_id)
+    tensorboard.close(platform, experiment_id)
     shutil.rmtree(platform.settings.home / "tensorboard" / experiment_id, ignore_errors=True)
 
 
@@ -235,8 +242,12 @@ def _move(
 ) -> None:
     with platform.records.writing() as session:
         row: Experiment = experiments.find(session, experiment_id)
+        if row.state == S.ACTIVE and to in CREATING:
+            return  # another run was quicker: what it made is there
         if mlflow_id:
             row.mlflow_id = mlflow_id
+            if row.state == S.CREATE_FAILED:  # another run's try, meanwhile
+                transition(session, row, S.CREATE_IN_PROGRESS)
         if row.state != to:
             transition(session, row, to, reason=reason, message=message)
 

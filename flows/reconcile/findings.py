@@ -10,6 +10,7 @@ from flows.training.verdict import Cause
 LEASE = timedelta(seconds=30)  # an instance beats every two seconds
 LEASE_WITHOUT_LIFE = timedelta(seconds=8)  # no process of it is left, so there is nothing to wait for
 CLAIM = timedelta(minutes=10)
+EXIT = timedelta(seconds=30)  # a run that has just told its end clears up, tells Prefect, and exits by itself
 OVER = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
 
@@ -37,6 +38,7 @@ class Seen:
     run: str
     processes: int
     wish_is_stop: bool = False
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,17 @@ def find(seen: Sequence[Seen], now: datetime, listening_since: datetime | None =
     Args:
         seen: the attempts.
         now: when they were looked at.
-        listening_since: since when the door is open; nobody is blamed for silence before that.
+        listening_since: since when the door is open; nobody is blamed for silence before that, nor while it is shut
+            (None).
     """
     return [finding for attempt in seen if (finding := _look(attempt, now, listening_since)) is not None]
 
 
 def _look(seen: Seen, now: datetime, listening_since: datetime | None) -> Finding | None:
     if not seen.open:
-        return _look_at_ended(seen)
+        return None if seen.ended_at and now - seen.ended_at < EXIT else _look_at_ended(seen)
     heard = (seen.beat_at or seen.granted_at) if seen.claimed else seen.granted_at
-    silent = now - max(heard, listening_since or heard)
+    silent = now - max(heard, listening_since or now)
     return _look_at_claimed(seen, silent) if seen.claimed else _look_at_unclaimed(seen, silent)
 
 

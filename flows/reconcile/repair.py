@@ -1,15 +1,14 @@
 """Put right what was found: each repair can be done twice, and one that fails is found again."""
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
+from blocks.errors import BlockError
 from blocks.platform import Platform
 from blocks.pools import processes
-from blocks.pools.errors import PrefectAway
-from blocks.pools.runs import Runs
+from blocks.pools.runs import Observed, Runs
 from blocks.records import attempt as verbs
 from blocks.records import experiments, trainings
 from blocks.records.tables import Attempt, now
@@ -17,7 +16,6 @@ from blocks.records.transitions import transition
 from blocks.records.words import ExperimentState, Reason, TrainingState, Wish
 from flows.reconcile.findings import Finding, Repair, Seen, find
 from flows.training import attempts
-from flows.training.assignment import work_folder
 from flows.training.verdict import Cause, Evidence
 
 KILL_GRACE_SECONDS = 25
@@ -27,20 +25,33 @@ log = structlog.get_logger("reconcile")
 
 
 def look(platform: Platform, runs: Runs) -> list[Seen]:
-    """Look at every open attempt, and at the ended ones that still have processes here."""
+    """Look at every open attempt, and at the ended ones that still have processes here or a living run in Prefect."""
     alive = processes.running()
-    with platform.records.reading() as session:
-        rows = list(verbs.open_attempts(session))
-        strays = [session.get(Attempt, attempt_id) for attempt_id in alive if attempt_id not in {r.id for r in rows}]
-        rows += [row for row in strays if row is not None]
-    return [_see(row, len(alive.get(row.id, [])), runs) for row in rows]
-
-
-def _see(row: Attempt, live: int, runs: Runs) -> Seen:
     try:
-        observed = runs.observe(row.flow_run_id) if row.flow_run_id else None
-    except PrefectAway:
-        observed = None  # a lease that has run out is told by the records alone
+        unfinished = runs.unfinished()
+    except BlockError as error:
+        log.warning("Prefect does not tell of its runs", error=str(error))
+        unfinished = None  # a lease that has run out is told by the records alone
+    with platform.records.reading() as session:
+        rows = {row.id: row for row in verbs.open_attempts(session)}
+        for row in [*verbs.ended_among(session, alive), *verbs.ended_with_runs(session, unfinished or {})]:
+            rows[row.id] = row
+    return [_see(row, len(alive.get(row.id, [])), _state(row, runs, unfinished)) for row in rows.values()]
+
+
+def _state(row: Attempt, runs: Runs, unfinished: Mapping[str, Observed] | None) -> Observed | None:
+    """Return what Prefect says of an attempt's run; only one that is not among the unfinished is asked for itself."""
+    if unfinished is None or not row.flow_run_id:
+        return None
+    if row.flow_run_id in unfinished or row.ended_at is not None:
+        return unfinished.get(row.flow_run_id)
+    try:
+        return runs.observe(row.flow_run_id)
+    except BlockError:
+        return None
+
+
+def _see(row: Attempt, live: int, observed: Observed | None) -> Seen:
     return Seen(
         attempt_id=row.id,
         open=row.ended_at is None,
@@ -50,6 +61,7 @@ def _see(row: Attempt, live: int, runs: Runs) -> Seen:
         run=observed.state if observed else "",
         processes=live,
         wish_is_stop=row.training.wish == Wish.STOP,
+        ended_at=row.ended_at,
     )
 
 
@@ -62,7 +74,7 @@ def reconcile(
         platform: whose records.
         runs: whose runs.
         dry_run: only look.
-        listening_since: since when instances can be heard; None where that is not known.
+        listening_since: since when instances can be heard; None: they cannot, so none is blamed for its silence.
     """
     looked_at = now()  # before Prefect is asked, which may take longer than a lease
     found = find(look(platform, runs), looked_at, listening_since)
@@ -74,7 +86,6 @@ def reconcile(
         except Exception:
             # One that cannot be repaired must not keep the others from it; it is found again.
             log.exception("not repaired", attempt=finding.attempt_id, repair=finding.repair, what=finding.what)
-    tidy(platform)
     close_stale_creations(platform)
     return found
 
@@ -131,18 +142,3 @@ def _close_run(platform: Platform, runs: Runs, attempt_id: str) -> None:
     if row is not None and row.flow_run_id:
         stopped = row.training.state == TrainingState.STOPPED
         runs.close(row.flow_run_id, row.message or "The attempt has ended.", cancelled=stopped)
-
-
-def tidy(platform: Platform) -> list[str]:
-    """Remove the folders of attempts that have ended or are unknown; returns their ids."""
-    root = platform.settings.home / "work"
-    if not root.is_dir():
-        return []
-    # Folders first: one that is made while we look belongs to an attempt that we then know.
-    there = [folder.name for folder in root.iterdir() if folder.is_dir()]
-    with platform.records.reading() as session:
-        wanted = {row.id for row in verbs.open_attempts(session)}
-    gone = [attempt_id for attempt_id in there if attempt_id not in wanted]
-    for attempt_id in gone:
-        shutil.rmtree(work_folder(platform.settings.home, attempt_id), ignore_errors=True)
-    return gone

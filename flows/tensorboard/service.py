@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from blocks.hosts.errors import HostAway
+from blocks.hosts.loopback import can_bind, free_port
 from blocks.hosts.service import Service, State
 from blocks.platform import Platform
 from blocks.pools.environments import IMAGES, Environments
@@ -29,29 +30,52 @@ def start(platform: Platform, resource_id: str, log_folder: Path) -> str:
 
     Raises:
         HostAway: it did not answer in time.
+        NoFreePort: every port of its range is taken.
     """
-    where = platform.settings
-    name, first = service_name(resource_id), where.ports.tensorboard_first
-    with platform.records.writing() as session:
-        port = services.reserve(session, name, "tensorboard", resource_id, range(first, first + PORTS)).port
+    python = Environments(platform.settings.home).ensure("tensorboard")
     log_folder.mkdir(parents=True, exist_ok=True)
-    python = Environments(where.home).ensure("tensorboard")
-    script = IMAGES / "tensorboard" / "serve.py"
-    command = [str(python), str(script), "--logdir", str(log_folder), "--port", str(port)]
-    command += ["--idle-minutes", f"{where.tensorboard_idle_minutes:g}"]
-    service = Service(name=name, command=command, environment={}, port=port, health_path="/", restart=True)
+    port = _reserve(platform, resource_id)
+    service = _service(platform, resource_id, python, log_folder, port)
+    if not can_bind(port) and not _answers(platform, service):
+        close(platform, resource_id)  # somebody else listens where it was before
+        port = _reserve(platform, resource_id)
+        service = _service(platform, resource_id, python, log_folder, port)
     platform.host.apply(service)
     deadline = time.monotonic() + READY_SECONDS
-    while not platform.host.healthy(service):
-        if time.monotonic() > deadline or platform.host.observe(name).state == State.FAILED:
-            raise HostAway(f"TensorBoard did not answer on port {port}: {platform.host.observe(name).detail}")
+    while not _answers(platform, service):
+        seen = platform.host.observe(service.name)
+        if time.monotonic() > deadline or seen.state in (State.FAILED, State.ABSENT):
+            raise HostAway(f"TensorBoard did not answer on port {port}: {seen.detail}")
         time.sleep(0.3)
-    return address(port)
+    return address(service.name, port)
 
 
-def address(port: int) -> str:
+def _reserve(platform: Platform, resource_id: str) -> int:
+    """Return the port that it has, or else one that nobody listens on."""
+    name = service_name(resource_id)
+    with platform.records.writing() as session:
+        if found := services.lookup(session, name):
+            return found.port
+        taken = {row.port for row in services.all_of(session, "tensorboard")}
+        port = free_port(platform.settings.ports.tensorboard_first, PORTS, taken)
+        return services.reserve(session, name, "tensorboard", resource_id, range(port, port + 1)).port
+
+
+def _service(platform: Platform, resource_id: str, python: Path, log_folder: Path, port: int) -> Service:
+    name, idle = service_name(resource_id), platform.settings.tensorboard_idle_minutes
+    command = [str(python), str(IMAGES / "tensorboard" / "serve.py"), "--logdir", str(log_folder), "--port", str(port)]
+    command += ["--path-prefix", f"/{name}", "--idle-minutes", f"{idle:g}"]
+    return Service(name=name, command=command, environment={}, port=port, health_path=f"/{name}/", restart=True)
+
+
+def _answers(platform: Platform, service: Service) -> bool:
+    """Say whether it runs and its own page answers: what else listens on its port has no page of that name."""
+    return platform.host.observe(service.name).state == State.RUNNING and platform.host.healthy(service)
+
+
+def address(name: str, port: int) -> str:
     """Return the page of a TensorBoard."""
-    return f"http://{LOOPBACK}:{port}/"
+    return f"http://{LOOPBACK}:{port}/{name}/"
 
 
 def page(platform: Platform, resource_id: str) -> str:
@@ -65,7 +89,7 @@ def page(platform: Platform, resource_id: str) -> str:
         is_open = platform.host.observe(name).state == State.RUNNING
     except HostAway:
         return ""
-    return address(row.port) if is_open else ""
+    return address(name, row.port) if is_open else ""
 
 
 def close(platform: Platform, resource_id: str) -> None:
@@ -80,13 +104,27 @@ def close(platform: Platform, resource_id: str) -> None:
         services.forget(session, name)
 
 
+def close_idle(platform: Platform) -> list[str]:
+    """Close every TensorBoard that ended because nobody looked, so that its port is free; return whom they served.
+
+    Raises:
+        HostAway: the host does not answer.
+    """
+    with platform.records.reading() as session:
+        known = services.all_of(session, "tensorboard")
+    ended = [row.resource_id for row in known if platform.host.observe(row.name).state == State.STOPPED]
+    for resource_id in ended:
+        close(platform, resource_id)
+    return ended
+
+
 def pages(platform: Platform) -> dict[str, str]:
     """Return the pages of all open TensorBoards, by whom they serve."""
     with platform.records.reading() as session:
         known = services.all_of(session, "tensorboard")
     try:
         return {
-            row.resource_id: address(row.port)
+            row.resource_id: address(row.name, row.port)
             for row in known
             if platform.host.observe(row.name).state == State.RUNNING
         }

@@ -24,7 +24,7 @@ class Tracked(BaseModel):
 class Assignment(BaseModel):
     """One attempt at a training."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     attempt_id: str
     number: int
     training_id: str
@@ -46,14 +46,24 @@ class Assignment(BaseModel):
     @property
     def output(self) -> str:
         """The folder of this training below its output path: `{output}/{training id}`."""
-        return f"{self.spec.output_path.rstrip('/')}/{self.training_id}"
+        return output_of(self.spec, self.training_id)
 
     @property
     def checkpoints(self) -> str:
         """The folder of this attempt's checkpoints, or an empty text where none are kept."""
-        if not self.spec.checkpoint_path:
-            return ""
-        return f"{self.spec.checkpoint_path.rstrip('/')}/{self.training_id}/attempt-{self.number}"
+        return checkpoints_of(self.spec, self.training_id, self.number)
+
+
+def output_of(spec: TrainingSpec, training_id: str) -> str:
+    """Return the folder of a training below its output path."""
+    return f"{spec.output_path.rstrip('/')}/{training_id}"
+
+
+def checkpoints_of(spec: TrainingSpec, training_id: str, number: int) -> str:
+    """Return the folder of an attempt's checkpoints, or an empty text where none are kept."""
+    if not spec.checkpoint_path:
+        return ""
+    return f"{spec.checkpoint_path.rstrip('/')}/{training_id}/attempt-{number}"
 
 
 def work_folder(home: Path, attempt_id: str) -> Path:

@@ -1,27 +1,46 @@
 """Where evidence meets the records: judge an attempt by what went before it, and close it."""
 
 from datetime import timedelta
+from itertools import takewhile
 
 from sqlalchemy.orm import Session
 
 from blocks.records import attempt as verbs
 from blocks.records.tables import Attempt, now
 from blocks.records.words import Reason, TrainingState, Wish
-from flows.training.verdict import Evidence, Verdict, decide, explain
+from flows.training.verdict import Cause, Evidence, Verdict, decide, explain
 
 BACK_OFF_SECONDS = (5, 30, 120)
+FURTHER = timedelta(minutes=10)  # a checkpoint that is written at every start is no progress
 SUSPENDED = "suspended"  # in the evidence of an attempt that obeyed the wish to pause: that counts for no failure
 
 
 def ended_alike(attempt: Attempt, reason: Reason) -> int:
     """Return how many attempts just before this one ended for that reason, none with a newer checkpoint."""
     count = 0
-    before = [a for a in attempt.training.attempts if a.number < attempt.number and not a.evidence.get(SUSPENDED)]
-    for earlier in reversed(before):
+    for earlier in _unwished_before(attempt):
         if earlier.reason != reason or earlier.checkpoints:
             break
         count += 1
     return 0 if attempt.checkpoints else count
+
+
+def no_further(attempt: Attempt) -> int:
+    """Return how many attempts just before this one, whatever ended them, left no checkpoint of a good run."""
+    if _came_further(attempt):
+        return 0
+    return sum(1 for _ in takewhile(lambda earlier: not _came_further(earlier), _unwished_before(attempt)))
+
+
+def _came_further(attempt: Attempt) -> bool:
+    began, over = attempt.running_at, attempt.stopped_running_at or attempt.ended_at or now()
+    return bool(attempt.checkpoints) and began is not None and over - began >= FURTHER
+
+
+def _unwished_before(attempt: Attempt) -> list[Attempt]:
+    """Return the attempts before this one that nobody wished to pause, the latest first."""
+    before = [a for a in attempt.training.attempts if a.number < attempt.number and not a.evidence.get(SUSPENDED)]
+    return before[::-1]
 
 
 def judge(attempt: Attempt, evidence: Evidence) -> Verdict:
@@ -33,7 +52,17 @@ def judge(attempt: Attempt, evidence: Evidence) -> Verdict:
         return Verdict(TrainingState.FAIL_TRAIN, Reason(training.reason), training.message)
     if training.state == TrainingState.STOP_IN_PROGRESS and training.reason:  # whatever became of its run since
         return Verdict(TrainingState.STOPPED, Reason(training.reason), training.message)
-    return decide(evidence, wish, ended_alike=ended_alike(attempt, explain(evidence)[0]))
+    alike = ended_alike(attempt, explain(evidence)[0])
+    return decide(evidence, wish, ended_alike=alike, no_further=no_further(attempt))
+
+
+def refuse(session: Session, attempt: Attempt, message: str) -> None:
+    """End an attempt that can never begin: its training is CREATE_FAILED, or what was decided of it already."""
+    if attempt.training.state == TrainingState.CREATE_IN_PROGRESS:
+        to, evidence = TrainingState.CREATE_FAILED, Evidence(Cause.PLATFORM, error=message)
+        verbs.end(session, attempt, to, reason=Reason.PLATFORM, message=message, evidence=evidence.to_json())
+    else:
+        close(session, attempt, Evidence(Cause.PLATFORM, error=message))
 
 
 def close(session: Session, attempt: Attempt, evidence: Evidence) -> Verdict:

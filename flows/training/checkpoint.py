@@ -20,6 +20,7 @@ from blocks.errors import Permanent
 from blocks.storage.errors import AlreadyThere, BadPath
 from blocks.storage.location import DERIVED_LIMIT, Location, parse
 from blocks.storage.storage import Storage
+from blocks.storage.store import Progress
 from blocks.storage.walk import PARTIAL
 
 Signature = Mapping[str, tuple[int, int]]
@@ -130,7 +131,7 @@ def commit(storage: Storage, folder: Path, path: Location, attempt_id: str, numb
     return Committed(number, str(path), sent.files, sent.bytes, sent.skipped)
 
 
-def fetch(storage: Storage, path: str, into: Path) -> bool:
+def fetch(storage: Storage, path: str, into: Path, progress: Progress | None = None) -> bool:
     """Bring a checkpoint's files into a folder; True where they carry our manifest and were verified against it.
 
     A folder that a person gives without our manifest is handed over as it is; trainings' own folders below it
@@ -142,15 +143,12 @@ def fetch(storage: Storage, path: str, into: Path) -> bool:
     place = parse(path, DERIVED_LIMIT)
     # Beside a whole container or mount there is nothing.
     if not place.key or storage.stat(marker := beside(place, ".committed")) is None:
-        storage.download(place, into)
-        for folder in into.iterdir():
-            if folder.is_dir() and OWN_FOLDER.fullmatch(f"{folder.name}/"):
-                shutil.rmtree(folder)
+        storage.download(place, into, progress, skip=lambda name: OWN_FOLDER.match(name) is not None)
         return False
     manifest = storage.read(beside(place, ".manifest.json"))
     if hashlib.sha256(manifest).hexdigest().encode() != storage.read(marker).strip():
         raise Damaged(f"The manifest of the checkpoint {path} is not the one that was committed.")
-    storage.download(place, into)
+    storage.download(place, into, progress)
     verify(into, manifest, path)
     return True
 
@@ -181,9 +179,11 @@ class Keeper:
         self._moving_since: float | None = None
         self._is_half_sent = False
         self.kept: list[Committed] = []
+        self._untold: list[Committed] = []
 
     def tick(self, now: float) -> Committed | None:
         """Look at the folder; commit what is due. `now` is a monotonic clock in seconds."""
+        self._tell_all()
         current = signature(self._folder)
         if current == self._committed:
             self._moving_since = None
@@ -196,6 +196,7 @@ class Keeper:
 
     def finish(self) -> Committed | None:
         """Commit what the script left when it ended, if that is new."""
+        self._tell_all()
         current = signature(self._folder)
         return self._commit() if current and current != self._committed else None
 
@@ -213,10 +214,17 @@ class Keeper:
         shutil.rmtree(self._copy, ignore_errors=True)
         self._committed, self._moving_since = taken, None
         self.kept.append(done)
-        self._tell(done)
+        self._untold.append(done)
+        self._tell_all()
         while len(self.kept) > KEEP:
             self._forget(parse(self.kept.pop(0).path, DERIVED_LIMIT))
         return done
+
+    def _tell_all(self) -> None:
+        """Tell of every commit, in order; one that could not be told is told before the next look."""
+        while self._untold:
+            self._tell(self._untold[0])
+            self._untold.pop(0)
 
     def _forget(self, place: Location) -> None:
         # The marker goes first: what lacks it is no checkpoint, however much of it is left.

@@ -3,7 +3,7 @@
 import secrets
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -16,6 +16,7 @@ from flows.training.verdict import Evidence
 
 BEAT_SECONDS = 2.0
 PATIENCE_SECONDS = 300  # a controller that restarts must not end trainings
+END_SECONDS = 6 * 3600  # and what is done is told, however long the controller is away
 
 
 class DoorClosed(Temporary):
@@ -49,7 +50,15 @@ class Door:
 
     def run(self) -> None:
         """Tell that the script has started."""
-        self._call("run", {})
+        self._call("run", {}, patience=0)
+
+    def confirm(self) -> None:
+        """Make sure that the attempt is still ours.
+
+        Raises:
+            GivenUp: it is not.
+        """
+        self._call("beat", {"progress": self.progress})
 
     def stage_out(self, evidence: Evidence) -> None:
         """Tell that the script has ended, and how."""
@@ -60,12 +69,13 @@ class Door:
         self._call("checkpoint", {"number": number, "path": path, "files": files, "bytes": size})
 
     def warn(self, message: str) -> None:
-        """Write an event that a person should see."""
-        self._call("warn", {"message": message})
+        """Write an event that a person should see; where the controller is away it is only in the log."""
+        with suppress(DoorClosed):
+            self._call("warn", {"message": message.encode("utf-8", "replace").decode()}, patience=10)
 
     def end(self, evidence: Evidence) -> dict[str, Any]:
         """End the attempt; returns the training's `state`, `reason` and `message` from here."""
-        return self._call("end", {"evidence": evidence.to_json()})
+        return self._call("end", {"evidence": evidence.to_json()}, patience=END_SECONDS)
 
     @contextmanager
     def beating(self) -> Generator[None]:

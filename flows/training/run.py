@@ -5,14 +5,13 @@ through the controller's door.
 """
 
 import os
-import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from prefect import flow, get_client, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -24,25 +23,21 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Failed
 
 from blocks import settings
-from blocks.errors import Permanent, Temporary
 from blocks.logs.local import LocalSink
-from blocks.pools.environments import Environments
 from blocks.records.words import TrainingState
 from blocks.settings import LOOPBACK
+from blocks.storage.errors import StorageError
 from blocks.storage.storage import Storage
 from flows.control import Decided
 from flows.tensorboard.service import folder as tensorboard_folder
-from flows.training import instance as steps
+from flows.training import environment, staging
 from flows.training.assignment import Assignment, work_folder
 from flows.training.contract import Rank
-from flows.training.door import Door, GivenUp
+from flows.training.door import Door, DoorClosed, GivenUp
+from flows.training.gang import is_success, run_together
 from flows.training.instance import Instance, Interrupted, ScriptLog, StepFailed
-from flows.training.launch import launch
-from flows.training.model import mark, unmark
-from flows.training.uploads import Uploads
+from flows.training.model import unmark
 from flows.training.verdict import Cause, Evidence
-
-Told = Callable[[str, float], None]
 
 
 @flow(name="train", validate_parameters=False)
@@ -59,7 +54,8 @@ def train(training_id: str, attempt: int) -> State:
             evidence = carry_out(instances)
             answer = tell_end(door, evidence)
             if is_success(evidence) and answer["state"] != TrainingState.COMPLETE:
-                unmark(instances[0])  # a stop came between the marker and the end
+                with suppress(StorageError):  # reconcile looks after it as well
+                    unmark(instances[0])  # a stop came between the marker and the end
     except GivenUp as error:
         # Never Cancelled: that is what a person does, and it would be taken for the wish to stop.
         return Failed(message=f"This attempt no longer counts: {error}", data=Decided(str(error)))
@@ -74,18 +70,19 @@ def carry_out(instances: Sequence[Instance]) -> Evidence:
         stage_in(instances)
         pythons = install(instances, python)
         evidence = run_script(instances, pythons)
-        first.door.stage_out(evidence)
+        with suppress(DoorClosed):  # the end tells it again, and has the patience
+            first.door.stage_out(evidence)
         if is_success(evidence):
             stage_out(instances)
+    except GivenUp:
+        raise
     except StepFailed as error:
         return Evidence(error.cause, error=str(error), last_lines=error.last_lines)
     except Interrupted:
         return Evidence(Cause.STOPPED)
     except TerminationSignal:
         return Evidence(Cause.CANCELLED if _is_cancelled() else Cause.STOPPED)
-    except (Permanent, Temporary, OSError) as error:
-        if isinstance(error, GivenUp):
-            raise
+    except Exception as error:  # noqa: BLE001 (an attempt that ends without a word would be taken for a lost machine)
         return Evidence(Cause.PLATFORM, error=f"{type(error).__name__}: {error}")
     return evidence
 
@@ -122,84 +119,36 @@ def instances_of(door: Door, assignment: Assignment) -> Generator[list[Instance]
 @task(cache_policy=NO_CACHE)
 def prepare_image(first: Instance) -> Path:
     """See that the image's environment is there; the first training of an image makes it."""
-    first.say(f"preparing the image {first.assignment.spec.image}")
-    try:
-        return Environments(settings.home()).ensure(first.assignment.environment, first.say)
-    except Permanent as error:
-        raise StepFailed(Cause.IMAGE, str(error)) from error
+    return environment.of_image(first, settings.home())
 
 
 @task(cache_policy=NO_CACHE)
 def stage_in(instances: Sequence[Instance]) -> None:
     """Bring code, data sets and the checkpoint to go on from."""
     for one in instances:
-        steps.stage_in(one, _progress("Staging in"))
+        staging.stage_in(one, _progress("Staging in"))
 
 
 @task(cache_policy=NO_CACHE)
 def install(instances: Sequence[Instance], python: Path) -> list[Path]:
     """Install what the script's requirements.txt asks for, in the attempt's own place."""
-    return [steps.install(one, python) for one in instances]
+    return [environment.with_requirements(one, python) for one in instances]
 
 
 @task(cache_policy=NO_CACHE)
 def run_script(instances: Sequence[Instance], pythons: Sequence[Path]) -> Evidence:
     """Run the script on every instance; the first that fails ends the others, and its evidence counts."""
-    first, logger = instances[0], get_run_logger()
-    assignment = first.assignment
-    mirrored = tensorboard_folder(
-        settings.home(), assignment.experiment_id, assignment.spec.name, assignment.training_id
-    )
-    ends: list[tuple[float, Evidence]] = []
-    uploads = [Uploads(one, mirrored) for one in instances]
-
-    def started() -> None:
-        first.say("running")
-        first.door.run()
-
-    def go(one: Instance, python: Path, upload: Uploads) -> None:
-        upload.start()
-        try:
-            evidence = launch(one, python, logger.info, started if one is first else lambda: None)
-        except Exception as error:  # noqa: BLE001 (a thread's fault must reach the attempt's end)
-            evidence = Evidence(Cause.PLATFORM, error=f"{type(error).__name__}: {error}")
-        ends.append((time.monotonic(), evidence))
-        if not is_success(evidence):
-            one.stop.set()
-        upload.finish()
-
-    with ThreadPoolExecutor(len(instances), thread_name_prefix="instance") as pool:
-        running = [pool.submit(go, *each) for each in zip(instances, pythons, uploads, strict=True)]
-        was_signalled = _wait_for(running, first)
-    for one in running:
-        one.result()
-    if was_signalled and _is_cancelled():
-        return Evidence(Cause.CANCELLED)
-    return min(ends, key=lambda end: (is_success(end[1]), end[0]))[1]
-
-
-def _wait_for(running: Sequence[Future[None]], first: Instance) -> bool:
-    """Wait for the instances; returns whether a signal to this process ended them."""
-    was_signalled = False
-    while not all(one.done() for one in running):
-        try:
-            wait(running)  # not Thread.join: interrupted by a signal, it takes a living thread for ended
-        except TerminationSignal:
-            # Prefect sends it more than once; the grace and the last uploads must not be cut short by the next.
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            was_signalled = True
-            first.stop.set()
-    return was_signalled
+    of = instances[0].assignment
+    mirrored = tensorboard_folder(settings.home(), of.experiment_id, of.spec.name, of.training_id)
+    evidence, was_signalled = run_together(instances, pythons, mirrored, get_run_logger().info)
+    return Evidence(Cause.CANCELLED) if was_signalled and _is_cancelled() else evidence
 
 
 @task(cache_policy=NO_CACHE)
 def stage_out(instances: Sequence[Instance]) -> None:
     """Put the model of instance 0 in its place, and the marker that makes it count."""
-    first = instances[0]
-    files = steps.stage_out(first, _progress("Staging out"))
-    if not files:
-        first.door.warn("Warning: the script left nothing in EM_MODEL_DIR; there is no model.")
-    mark(first)
+    instances[0].has_succeeded = True
+    staging.stage_out(instances[0], _progress("Staging out"))
 
 
 @task(cache_policy=NO_CACHE)
@@ -208,21 +157,19 @@ def tell_end(door: Door, evidence: Evidence) -> dict[str, str]:
     return door.end(evidence)
 
 
-def is_success(evidence: Evidence) -> bool:
-    """Say whether the script ended by itself, and well."""
-    return evidence.cause == Cause.EXIT and evidence.exit_code == 0
-
-
-def _progress(what: str) -> Told:
-    """Return what shows progress in the run's artifacts, at most once a second."""
+def _progress(what: str) -> Callable[[str, float], None]:
+    """Return what shows progress in the run's artifacts, at most once a second; what is only shown never fails."""
     shown: dict[str, float] = {}
-    artifact = create_progress_artifact(progress=0.0, description=what)
+    artifact: Any = None
+    with suppress(Exception):
+        artifact = create_progress_artifact(progress=0.0, description=what)
 
     def tell(part: str, share: float) -> None:
         now = time.monotonic()
-        if share >= 1.0 or now - shown.get(part, 0.0) > 1.0:
+        if artifact is not None and (share >= 1.0 or now - shown.get(part, 0.0) > 1.0):
             shown[part] = now
-            update_progress_artifact(artifact, progress=share * 100, description=f"{what}: {part}")  # pyright: ignore
+            with suppress(Exception):
+                update_progress_artifact(artifact, progress=share * 100, description=f"{what}: {part}")
 
     return tell
 
@@ -232,8 +179,11 @@ def _is_cancelled() -> bool:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return False
-    with get_client(sync_client=True) as client:
-        state = client.read_flow_run(context.flow_run.id).state
+    try:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(context.flow_run.id).state
+    except Exception:  # noqa: BLE001 (with Prefect away nobody cancelled through it; the controller looks again)
+        return False
     return state is not None and (state.is_cancelling() or state.is_cancelled())
 
 

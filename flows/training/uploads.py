@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from blocks.errors import Permanent, Temporary
@@ -13,6 +14,7 @@ from flows.training.mirror import mirror
 TICK_SECONDS = 1.0
 SCALARS_SECONDS = 15.0
 BACK_OFF_SECONDS = 10.0
+LAST_SECONDS = 120.0  # for what is left when the script has ended
 
 
 class Uploads(threading.Thread):
@@ -23,6 +25,7 @@ class Uploads(threading.Thread):
         self._instance, self._mirrored = instance, mirrored
         self._over = threading.Event()
         self._scalars_at = 0.0
+        self._has_scalars = False
         self._told: set[str] = set()
         self._keeper: Keeper | None = None
         root = instance.assignment.checkpoints
@@ -41,20 +44,27 @@ class Uploads(threading.Thread):
         """Send what is left, after the script has ended. An attempt that was given up sends nothing."""
         self._over.set()
         self.join()
-        if not self._instance.door.given_up.is_set():
-            self._once(last=True)
+        end = time.monotonic() + LAST_SECONDS
+        while not self._instance.door.given_up.is_set():
+            if self._once(last=True) or time.monotonic() > end:
+                return
+            time.sleep(TICK_SECONDS)
 
     def _once(self, *, last: bool) -> bool:
         try:
             self._checkpoint(last)
             self._scalars(last)
-        except (Permanent, Temporary, OSError) as error:
-            if str(error) not in self._told:
-                self._told.add(str(error))
-                self._instance.log.say(f"not uploaded: {error}", "WARNING")
-                self._instance.door.warn(f"Warning: not uploaded: {error}")
+        except Exception as error:  # noqa: BLE001 (this thread must outlive a full disk and a controller that is away)
+            self._say_once(f"not uploaded: {error}" if isinstance(error, Permanent | Temporary) else repr(error))
             return False
         return True
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            with suppress(Exception):
+                self._instance.log.say(text, "WARNING")
+                self._instance.door.warn(f"Warning: {text}")
 
     def _checkpoint(self, last: bool) -> None:
         if self._keeper is not None:
@@ -64,17 +74,16 @@ class Uploads(threading.Thread):
         if self._instance.rank.index != 0:
             return
         source = self._instance.folders.tensorboard
-        mirror(source, self._mirrored)
-        due = last or time.monotonic() - self._scalars_at > SCALARS_SECONDS
-        if due and any(source.iterdir()):
-            self._scalars_at = time.monotonic()
+        self._has_scalars |= mirror(source, self._mirrored) > 0
+        if self._has_scalars and (last or time.monotonic() - self._scalars_at > SCALARS_SECONDS):
             place = parse(f"{self._instance.assignment.output}/tensorboard/", DERIVED_LIMIT)
             self._instance.storage.upload(source, place)
+            self._scalars_at, self._has_scalars = time.monotonic(), False
 
     def _tell(self, kept: Committed) -> None:
+        self._instance.door.checkpoint(kept.number, kept.path, kept.files, kept.bytes)
         self._instance.log.say(
             f"checkpoint {kept.number}: {kept.files} file(s), {kept.bytes / 2**20:.1f} MiB, committed"
         )
         for left_out in kept.left_out:
             self._instance.log.say(f"not in checkpoint {kept.number}: {left_out}", "WARNING")
-        self._instance.door.checkpoint(kept.number, kept.path, kept.files, kept.bytes)

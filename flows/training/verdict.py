@@ -8,6 +8,8 @@ from typing import Any
 
 from blocks.records.words import Reason, TrainingState, Wish
 
+KILLED = 128 + Signals.SIGKILL  # how a shell, or a parent that passes it on, tells of a kill
+
 
 class Cause(StrEnum):
     """What ended an attempt, as seen by the one who saw it."""
@@ -65,14 +67,18 @@ BUDGET: Mapping[Reason, int] = {
 }
 """How many attempts in a row, without a newer checkpoint, may end for a reason before the training fails for it."""
 
+TRIES = 8
+"""How many attempts, for whatever reasons, may come no further before the training fails."""
 
-def decide(evidence: Evidence, wish: Wish, *, ended_alike: int = 0) -> Verdict:
+
+def decide(evidence: Evidence, wish: Wish, *, ended_alike: int = 0, no_further: int = 0) -> Verdict:
     """Judge an attempt's end.
 
     Args:
         evidence: what is known of it.
         wish: what was wished of it when it ended.
         ended_alike: how many attempts just before it ended for the same reason without a newer checkpoint.
+        no_further: how many attempts before it, whatever ended them, came no further.
     """
     if wish == Wish.STOP or evidence.cause == Cause.CANCELLED:
         how = "cancelled its run in Prefect" if evidence.cause == Cause.CANCELLED else "asked it to stop"
@@ -87,16 +93,20 @@ def decide(evidence: Evidence, wish: Wish, *, ended_alike: int = 0) -> Verdict:
         return Verdict(
             TrainingState.CREATE_IN_PROGRESS, reason, "The platform was stopped; it goes on when that is up."
         )
-    if ended_alike < BUDGET.get(reason, 0):
+    if ended_alike < BUDGET.get(reason, 0) and no_further + 1 < TRIES:
         return Verdict(TrainingState.CREATE_IN_PROGRESS, reason, f"{message} It is tried again.")
     tried = f" It ended like this {ended_alike + 1} times in a row." if ended_alike else ""
+    if no_further + 1 >= TRIES and reason in BUDGET:
+        tried = f" It is not tried again: {no_further + 1} attempts came no further."
     return Verdict(TrainingState.FAIL_TRAIN, reason, message + tried)
 
 
 def explain(evidence: Evidence) -> tuple[Reason, str]:
     """Return the reason of an end that nobody wished for, and a sentence for the person: what, and what to do."""
     cause = evidence.cause
-    if cause == Cause.MEMORY or evidence.oom_kills:
+    # Kills are counted in a group that other processes may share: they are the script's only where it was killed.
+    was_killed = evidence.signal == Signals.SIGKILL or evidence.exit_code == KILLED
+    if cause == Cause.MEMORY or (was_killed and evidence.oom_kills):
         return Reason.OUT_OF_MEMORY, _out_of_memory(evidence)
     if cause in (Cause.STOPPED, Cause.ORPHANED, Cause.CANCELLED, Cause.DEADLINE):
         return Reason.INTERRUPTED, "The script was interrupted from outside before it ended."
@@ -118,6 +128,8 @@ def _script_end(evidence: Evidence) -> tuple[Reason, str]:
     if evidence.signal == Signals.SIGKILL:
         return Reason.INTERRUPTED, "The script was killed (signal 9) by something outside the platform."
     last = f" Its last line: {evidence.last_lines[-1]}" if evidence.last_lines else ""
+    if evidence.oom_kills:
+        last += " Meanwhile the machine, short of memory, killed a process: perhaps one of the script's own."
     if evidence.signal:
         return Reason.USER_ERROR, f"The script died from signal {evidence.signal} ({_name(evidence.signal)}).{last}"
     return Reason.USER_ERROR, f"The script ended with exit code {evidence.exit_code}.{last}"

@@ -2,7 +2,8 @@
 
 MLflow closes the run when the script exits, as FINISHED even after an uncaught exception. The platform sets the run's
 status from the exit code, so `MlflowClient.set_terminated` leaves that one run alone; runs that the script starts
-itself end as ever. MLflow is only touched once the script imports it.
+itself end as ever. In that run a parameter keeps the value that it has. MLflow is only touched once the script
+imports it.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ CLIENT_MODULE = "mlflow.tracking.client"
 CANNOT_OPEN = 2  # what python itself exits with
 
 
-def keep_open(client: Any, run_id: str) -> None:
+def keep_open(client: Any, ours: str) -> None:
     """Have `set_terminated` of this class send what is still queued, and no more, for the run with this id."""
     close = client.set_terminated
 
     @functools.wraps(close)
-    def set_terminated(self: Any, run: str, *args: Any, **kwargs: Any) -> Any:
-        if run != run_id:
-            return close(self, run, *args, **kwargs)
+    def set_terminated(self: Any, run_id: str, *args: Any, **kwargs: Any) -> Any:
+        if run_id != ours:
+            return close(self, run_id, *args, **kwargs)
         store = getattr(getattr(self, "_tracking_client", None), "store", None)
         flush = getattr(store, "shut_down_async_logging", None)
         if flush:
@@ -46,11 +47,46 @@ def keep_open(client: Any, run_id: str) -> None:
     client.set_terminated = set_terminated
 
 
+def keep_parameters(client: Any, ours: str) -> None:
+    """Have this class log the value that a parameter of the run with this id has already, instead of another one.
+
+    The platform logs the hyperparameters as they were asked for. MLflow takes the same value again, but refuses the
+    `0.001` that a script has read from `1e-3`.
+    """
+    log_one, log_many = client.log_param, client.log_batch
+
+    def there(self: Any, run_id: str, wanted: Mapping[str, Any]) -> dict[str, str]:
+        known = self.get_run(run_id).data.params if run_id == ours and wanted else {}
+        other = {key: known[key] for key, value in wanted.items() if known.get(key, str(value)) != str(value)}
+        for key, value in other.items():
+            sys.stderr.write(
+                f"MLflow: the parameter {key} has the value {value!r} already; {wanted[key]!r} is left out\n"
+            )
+        return other
+
+    @functools.wraps(log_one)
+    def log_param(self: Any, run_id: str, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        other = there(self, run_id, {key: value})
+        answer = log_one(self, run_id, key, other.get(key, value), *args, **kwargs)
+        return value if key in other and answer == other[key] else answer
+
+    @functools.wraps(log_many)
+    def log_batch(
+        self: Any, run_id: str, metrics: Any = (), params: Any = (), tags: Any = (), *args: Any, **kwargs: Any
+    ) -> Any:
+        params = list(params)
+        other = there(self, run_id, {param.key: param.value for param in params})
+        params = [type(param)(param.key, other.get(param.key, param.value)) for param in params]
+        return log_many(self, run_id, metrics, params, tags, *args, **kwargs)
+
+    client.log_param, client.log_batch = log_param, log_batch
+
+
 class ClientFinder:
     """Finds MLflow's client module, once, so that it is changed as soon as it has been loaded."""
 
     def __init__(self, run_id: str) -> None:
-        """Keep the run with this id open."""
+        """Keep the run with this id open, and its parameters as they are."""
         self._run_id = run_id
 
     def find_spec(
@@ -67,6 +103,7 @@ class ClientFinder:
             def exec_module(module: Any) -> None:
                 load(module)
                 keep_open(module.MlflowClient, self._run_id)
+                keep_parameters(module.MlflowClient, self._run_id)
 
             spec.loader.exec_module = exec_module
         return spec

@@ -28,7 +28,9 @@ def test_what_is_not_said_has_defaults(tmp_path: Path, text: str | None):
 
 def test_the_operators_file_is_read(tmp_path: Path):
     """Every field that it names, and no other, is different."""
-    found = loaded(tmp_path, "region: KR2\nports: {mlflow: 5050}\nnas: {nas-1: /mnt/one}\ntensorboard_idle_minutes: 0.5")
+    found = loaded(
+        tmp_path, "region: KR2\nports: {mlflow: 5050}\nnas: {nas-1: /mnt/one}\ntensorboard_idle_minutes: 0.5"
+    )
     assert (found.region, found.ports.mlflow, found.ports.prefect) == ("KR2", 5050, 4200)
     assert found.nas == {"nas-1": Path("/mnt/one")}
     assert found.tensorboard_idle_minutes == 0.5
@@ -98,7 +100,7 @@ def test_everything_that_is_wrong_is_named_at_once(tmp_path: Path, monkeypatch: 
 def test_a_file_that_is_no_text_is_said_so(tmp_path: Path):
     """Bytes that are not UTF-8 are a fault of the file, not a traceback."""
     (tmp_path / "settings.yaml").write_bytes(b"region: \xff\xfe")
-    with pytest.raises(BadSettings, match="settings.yaml"):
+    with pytest.raises(BadSettings, match=r"settings\.yaml"):
         load(tmp_path)
 
 

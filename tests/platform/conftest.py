@@ -76,9 +76,7 @@ def emf(platform: Settings) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def places(
-    platform: Settings, connections: Platform, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], str]:
+def places(platform: Settings, connections: Platform, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     """Return the path that a short name stands for; scripts, data and containers are put there first."""
     storage = connections.storage
     for container in ("code", "data", "out", "kept"):

@@ -1,17 +1,21 @@
-"""The ends that somebody wishes for: a stop in each state, a cancel in Prefect, the maximum time."""
+"""Ends that come from outside: a stop in each state, a cancel in Prefect, the maximum time, a run that is killed."""
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from types import ModuleType
 
 import httpx
+import psutil
 import pytest
 
 from blocks.platform import Platform
 from blocks.pools import processes
+from blocks.settings import Settings
 from blocks.storage.location import parse
 from tests.platform.batch import STARTS, Batch, Training
+from tests.platform.deadlines import within
 
 pytestmark = pytest.mark.platform
 GRACE = 25
@@ -21,6 +25,7 @@ WHEN: Mapping[str, Callable[[Training], object]] = {
     "stopped": lambda found: found["state"] == "RUNNING" and found["checkpoints"],
     "cancelled": lambda found: found["state"] == "RUNNING" and found["checkpoints"],
     "deaf": lambda found: found["state"] == "RUNNING",
+    "lost": lambda found: found["state"] == "RUNNING" and found["checkpoints"],
 }
 
 
@@ -32,9 +37,30 @@ def states(found: Training) -> list[str]:
     return [event["state"] for event in found["events"] if event["state"]]
 
 
+def run_of(found: Training) -> str:
+    return found["pages"]["run"].rpartition("/")[2]
+
+
+def cancel(prefect: httpx.Client, found: Training) -> None:
+    """Cancel its run, as the button in Prefect's UI does."""
+    state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    prefect.post(f"/flow_runs/{run_of(found)}/set_state", json=state).raise_for_status()
+
+
+def kill(found: Training) -> None:
+    """End every process of its run with SIGKILL, but not its launcher and script."""
+    killed = 0
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("PREFECT__FLOW_RUN_ID") == run_of(found):
+                process.kill()
+                killed += 1
+    assert killed
+
+
 @pytest.fixture(scope="module")
 def asked_to_end(batch: Batch, api: ModuleType, prefect: httpx.Client) -> Mapping[str, Training]:
-    """Each is asked to end as soon as it is in the state that is meant; what it was then."""
+    """Each meets its end as soon as it is in the state that is meant; what it was then."""
     waiting, then = dict(WHEN), dict[str, Training]()
     deadline = time.monotonic() + STARTS
     while waiting:
@@ -46,9 +72,9 @@ def asked_to_end(batch: Batch, api: ModuleType, prefect: httpx.Client) -> Mappin
                 then[name] = found
                 del waiting[name]
                 if name == "cancelled":
-                    run = found["pages"]["run"].rpartition("/")[2]
-                    state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
-                    prefect.post(f"/flow_runs/{run}/set_state", json=state).raise_for_status()
+                    cancel(prefect, found)
+                elif name == "lost":
+                    kill(found)
                 else:
                     api.stop_training(batch[name])
         time.sleep(0.3)
@@ -67,12 +93,15 @@ def kept(connections: Platform) -> Callable[[Training], str]:
     return why
 
 
-def test_a_stop_while_its_data_come_ends_it_before_its_script_starts(batch: Batch, asked_to_end: Mapping[str, Training]):
+def test_a_stop_while_its_data_come_ends_it_before_its_script_starts(
+    batch: Batch, asked_to_end: Mapping[str, Training], platform: Settings
+):
     """STOPPED for USER, never RUNNING, and its folder on the instance is gone."""
     found = batch.ended("staging-in")
     assert (found["state"], found["reason"]) == ("STOPPED", "USER")
     assert found["attempts"][0]["running_at"] == ""
     assert states(found) == ["CREATE_REQUESTED", "CREATE_IN_PROGRESS", "STOP_IN_PROGRESS", "STOPPED"]
+    within(60, lambda: not (platform.home / "work" / f"{found['id']}-a1").exists(), "the end of its folder")
 
 
 def test_a_stop_lets_the_script_save_and_keeps_what_it_saved(
@@ -96,7 +125,7 @@ def test_a_cancel_in_prefect_is_a_stop(
     """What the script saved is kept, the training is STOPPED for USER, its run Cancelled."""
     found = batch.ended("cancelled")
     assert (found["state"], found["reason"], kept(found)) == ("STOPPED", "USER", "SIGTERM")
-    run = prefect.get(f"/flow_runs/{found['pages']['run'].rpartition('/')[2]}").json()
+    run = prefect.get(f"/flow_runs/{run_of(found)}").json()
     assert (run["state_type"], len(found["attempts"])) == ("CANCELLED", 1)
 
 
@@ -124,6 +153,23 @@ def test_the_maximum_time_ends_it_as_a_stop_does(batch: Batch, kept: Callable[[T
     found = batch.ended("maximum")
     assert (found["state"], found["reason"], kept(found)) == ("STOPPED", "MAX_TRAINING_TIME", "SIGTERM")
     assert 60 <= found["seconds_trained"] < 75
+
+
+def test_a_run_that_was_killed_is_tried_again_from_its_checkpoint(
+    batch: Batch, asked_to_end: Mapping[str, Training], log: Callable[[str], list[str]], prefect: httpx.Client
+):
+    """Its script ends with it; the next attempt goes on after what was kept, to the end; Prefect shows a crash."""
+    found = batch.ended("lost")
+    assert (found["state"], len(found["attempts"])) == ("COMPLETE", 2), found["message"]
+    lost = found["attempts"][0]
+    assert (lost["reason"], lost["checkpoints"] != []) == ("MACHINE_LOST", True)
+    started = [int(line.split()[-1]) for line in log(found["id"]) if line.startswith("first step")]
+    assert started[0] == 1
+    assert started[1] > 1
+    assert log(found["id"])[-1] == "counted to 200"
+    assert f"{found['id']}-a1" not in processes.running()
+    run = prefect.get(f"/flow_runs/{lost['run_page'].rpartition('/')[2]}").json()
+    assert run["state_type"] == "CRASHED"
 
 
 def test_mlflow_shows_who_was_stopped_as_killed(batch: Batch, mlflow_run: Callable[[str], Training]):

@@ -132,6 +132,19 @@ def test_a_stop_before_there_is_a_machine_is_at_once(records: Records, make: Mak
         assert trainings.waiting(session) == []
 
 
+def test_a_stop_between_attempts_says_so(records: Records, make: Make):
+    """A training that had a machine before is not told that it never got one."""
+    first, between = make(), make()
+    with records.writing() as session:
+        row = trainings.find(session, between)
+        attempt = verbs.grant(session, row, machine="", memory_bytes=1, gpus=[])
+        verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
+        for training_id in (first, between):
+            trainings.wish_stop(session, trainings.find(session, training_id))
+        assert trainings.find(session, first).message == "Stopped before it got a machine."
+        assert row.message == "Stopped while it waited for its next attempt."
+
+
 @pytest.mark.parametrize("state", ["RUNNING", "COMPLETE_IN_PROGRESS"])
 def test_a_stop_of_what_runs_is_a_wish(records: Records, make: Make, state: str):
     """The state says that it is being stopped; asked twice, there is one event of it."""

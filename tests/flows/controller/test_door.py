@@ -1,18 +1,22 @@
 """The controller's door: every verb of an attempt, and who is turned away."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from blocks.platform import Platform
 from blocks.records import attempt as verbs
 from blocks.records import trainings
-from blocks.records.tables import Attempt
+from blocks.records.tables import Attempt, now
 from blocks.records.words import TrainingState
 from flows.controller.assign import MOMENT, Assigner
 from flows.controller.door import LIMIT_BYTES, VERBS, app
+from flows.controller.pulse import Pulse
 from flows.training.assignment import Assignment
 
 T = TrainingState
@@ -71,7 +75,18 @@ def test_every_verb_is_tried_here():
 
 def test_the_controller_says_that_it_is_well(client: TestClient):
     """What its supervisor asks needs no token."""
-    assert client.get("/health").json() == {"status": "ok"}
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+    assert now() - datetime.fromisoformat(answer.json()["listening_since"]) < timedelta(minutes=1)
+
+
+def test_a_loop_that_hangs_is_told(here: Platform):
+    """503 with its name; since when instances are heard is told all the same."""
+    pulse = Pulse()
+    pulse.beat("heal", -1)
+    answer = TestClient(app(Assigner(here), SECRET, pulse)).get("/health")
+    assert (answer.status_code, answer.json()["status"]) == (503, "late: heal")
+    assert "listening_since" in answer.json()
 
 
 def test_a_claim_is_answered_with_all_that_an_instance_needs(client: TestClient, attempt_id: str, places: dict):
@@ -106,11 +121,23 @@ def test_the_code_of_another_attempt_claims_nothing(client: TestClient, attempt_
     assert claim(client, attempt_id, code=other).status_code == 410
 
 
-def test_a_second_run_is_turned_away(client: TestClient, attempt_id: str, attempt_of: Call):
-    """With the right code and another token: 410, and the first keeps it."""
+def test_who_claims_a_second_time_ends_it(client: TestClient, attempt_id: str, attempt_of: Call):
+    """With the right code and another token nobody knows whose it is: it ends, and is tried again."""
     claim(client, attempt_id)
     answer = claim(client, attempt_id, token="another", flow_run_id="run-2")
-    assert (answer.status_code, attempt_of(attempt_id).flow_run_id) == (410, "run-1")
+    row = attempt_of(attempt_id)
+    assert (answer.status_code, row.flow_run_id, row.reason) == (410, "run-1", "PLATFORM")
+    assert (row.training.state, row.evidence["error"]) == (T.CREATE_IN_PROGRESS, "It was claimed twice.")
+
+
+def test_a_second_claim_of_one_that_runs_is_turned_away(
+    call: Call, client: TestClient, attempt_id: str, attempt_of: Call
+):
+    """410, and the first keeps it."""
+    call("run")
+    answer = claim(client, attempt_id, token="another", flow_run_id="run-2")
+    row = attempt_of(attempt_id)
+    assert (answer.status_code, row.flow_run_id, row.ended_at) == (410, "run-1", None)
 
 
 @pytest.mark.parametrize("verb", list(GOOD))
@@ -269,27 +296,62 @@ def test_a_retry_goes_on_from_the_last_checkpoint(here: Platform, call: Call, cl
     assert found["number"] == 2
 
 
-def test_what_left_the_catalogue_claims_nothing(here: Platform, client: TestClient, attempt_id: str, attempt_of: Call):
-    """An image that is gone is said so, and the claim is not half done."""
+def test_what_left_the_catalogue_ends_the_training(
+    here: Platform, client: TestClient, attempt_id: str, attempt_of: Call
+):
+    """An image that is gone is said so, and is not asked for again and again."""
     folder = here.settings.home / "catalogue"
     folder.mkdir()
     image = "{name: other, core_type: CPU, framework: PYTHON, framework_version: '1', python: '3.11', environment: x}"
     (folder / "images.yaml").write_text(f"- {image}\n")
     answer = claim(client, attempt_id)
-    assert answer.status_code == 422
+    assert answer.status_code == 410
     assert "no longer in the catalogue" in answer.json()["message"]
-    assert attempt_of(attempt_id).token_hash == ""
+    training = attempt_of(attempt_id).training
+    assert (training.state, training.reason) == (T.CREATE_FAILED, "PLATFORM")
+    assert "no longer in the catalogue" in training.message
 
 
-def test_a_place_that_the_platform_no_longer_knows(here: Platform, client: TestClient, make: Callable[..., str]):
-    """A claim whose object store has no keys any more is refused with words, not with a fault of the server."""
-    training_id = make(output_path="obs://other.host/bucket/x")
+def granted(here: Platform, training_id: str) -> str:
     with here.records.writing() as session:
         row = trainings.find(session, training_id)
-        attempt_id = verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[]).id
+        return verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[]).id
+
+
+def test_a_place_that_the_platform_does_not_know(here: Platform, client: TestClient, make: Call, attempt_of: Call):
+    """An object store without keys: its training has failed with the words that help."""
+    attempt_id = granted(here, make(output_path="obs://other.host/bucket/x"))
     answer = claim(client, attempt_id)
-    assert answer.status_code == 422
-    assert "other.host" in answer.json()["message"]
+    assert answer.status_code == 410
+    row = attempt_of(attempt_id)
+    assert (row.training.state, row.ended_at is None) == (T.CREATE_FAILED, False)
+    assert "other.host" in row.training.message
+
+
+def test_a_mount_that_was_added_later_is_known(here: Platform, client: TestClient, make: Call, tmp_path: Path):
+    """Settings and keys are read at every claim, not when the controller started."""
+    attempt_id = granted(here, make(output_path="nas://late:/x"))
+    (here.settings.home / "settings.yaml").write_text(f"nas: {{late: {tmp_path}}}\n")
+    assert claim(client, attempt_id).json()["storage"]["nas"] == {"late": str(tmp_path)}
+
+
+def test_a_file_that_is_being_edited_ends_nothing(
+    here: Platform, client: TestClient, attempt_id: str, attempt_of: Call
+):
+    """503: the instance asks again until it can be read."""
+    file = here.settings.home / "settings.yaml"
+    file.write_text("nas: [")
+    assert claim(client, attempt_id).status_code == 503
+    assert attempt_of(attempt_id).ended_at is None
+    file.unlink()
+    assert claim(client, attempt_id).status_code == 200
+
+
+def test_a_broken_assignment_shows_no_key():
+    """What pydantic says of one does not repeat what it holds."""
+    with pytest.raises(ValidationError) as raised:
+        Assignment.model_validate({"storage": "the secret", "number": "the secret"})
+    assert "the secret" not in str(raised.value)
 
 
 def test_records_that_are_away_are_no_end(here: Platform, call: Call, monkeypatch: pytest.MonkeyPatch):

@@ -1,5 +1,10 @@
 """The controller's rounds over real records; only Prefect's and MLflow's sides are kept in memory."""
 
+import os
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +13,7 @@ import pytest
 from blocks.catalogue.catalogue import GIB, Machine
 from blocks.errors import Permanent
 from blocks.platform import Platform
+from blocks.pools import processes
 from blocks.pools.errors import NotDeployed, PrefectAway
 from blocks.records import attempt as verbs
 from blocks.records import experiments, trainings
@@ -149,6 +155,28 @@ def test_a_training_waits_for_its_experiment(here: Platform, watch: Watch, make:
     assert tracking.runs == {}
 
 
+def test_it_says_what_it_waits_for(here: Platform, watch: Watch, make: Callable[..., str]):
+    """The message names the experiment and its state."""
+    training_id = make(T.CREATE_REQUESTED)
+    with here.records.writing() as session:
+        experiments.find(session, "group").mlflow_id = ""
+        experiments.find(session, "group").state = "CREATE_IN_PROGRESS"
+    watch.begin()
+    assert training(here, training_id).message == "waits for its experiment group, which is CREATE_IN_PROGRESS"
+
+
+def test_it_fails_with_its_experiment(here: Platform, watch: Watch, make: Callable[..., str]):
+    """An experiment that could not be made leaves no training waiting for ever."""
+    training_id = make(T.CREATE_REQUESTED)
+    with here.records.writing() as session:
+        group = experiments.find(session, "group")
+        group.mlflow_id, group.state, group.message = "", "CREATE_FAILED", "MLflow refused"
+    watch.begin()
+    row = training(here, training_id)
+    assert (row.state, row.reason) == (T.CREATE_FAILED, "PLATFORM")
+    assert "MLflow refused" in row.message
+
+
 # --- grant
 
 
@@ -182,6 +210,23 @@ def test_gpus_are_held_by_index(here: Platform, watch: Watch, make: Callable[...
     watch.grant()
     with here.records.reading() as session:
         assert [row.gpus for row in verbs.open_attempts(session)] == [["0"], ["1"]]
+
+
+def test_what_still_runs_holds_its_lease(here: Platform, watch: Watch, make: Callable[..., str]):
+    """An attempt that was given up keeps memory and GPUs until its last process is gone."""
+    first, second = (make(instance_type="cpu.medium", name=name) for name in ("first", "second"))
+    watch.grant()
+    command = [sys.executable, "-c", "input()"]
+    marked = os.environ | {processes.MARK: f"{first}-a1"}
+    with subprocess.Popen(command, env=marked, stdin=subprocess.PIPE, text=True) as script:
+        with here.records.writing() as session:
+            attempt = session.get(Attempt, f"{first}-a1")
+            verbs.end(session, attempt, T.CREATE_FAILED, reason=None, message="", evidence={})
+        watch.grant()
+        assert training(here, second).attempts == []
+        script.communicate("\n", timeout=10)
+    watch.grant()
+    assert len(training(here, second).attempts) == 1
 
 
 @pytest.mark.parametrize("wish", [Wish.STOP, Wish.SUSPEND])
@@ -238,7 +283,7 @@ def test_a_lease_gets_its_run(here: Platform, watch: Watch, runs: FakeRuns, leas
     assert attempt_of(leased).flow_run_id == f"run-of-{leased}"
     assert given["parameters"] == {"training_id": leased.removesuffix("-a1"), "attempt": 1}
     assert (given["name"], given["pool"], given["job_variables"]) == ("digits-1", "process", {})
-    assert given["environment"] == {"EMF_CLAIM_CODE": verbs.claim_code(SECRET, leased)}
+    assert given["environment"] == {"EMF_CLAIM_CODE": verbs.claim_code(SECRET, leased), "EMF_ATTEMPT": leased}
     assert runs.calls == 1
 
 
@@ -275,8 +320,23 @@ def test_a_pool_without_its_flow_holds_up_nobody_else(here: Platform, watch: Wat
     runs.faults["nowhere"] = NotDeployed("not deployed")
     watch.grant()
     watch.submit()
-    assert attempt_of(f"{odd}-a1").flow_run_id == ""
+    row = attempt_of(f"{odd}-a1")
+    assert (row.flow_run_id, row.progress) == ("", "cannot be started: not deployed")
     assert attempt_of(f"{usual}-a1").flow_run_id
+
+
+def test_only_so_many_start_at_once(here: Platform, watch: Watch, runs: FakeRuns, make: Callable[..., str]):
+    """The next is submitted when one of those that are starting has been claimed."""
+    catalogue(here, "- {name: cpu.small, vcpus: 1, memory_gb: 0.1, pool: process}\n")
+    attempts = [f"{make()}-a1" for _ in range(6)]
+    watch.grant()
+    watch.submit()
+    watch.submit()
+    assert list(runs.submitted) == attempts[:4]
+    with here.records.writing() as session:
+        verbs.claim(session, attempts[0], "token", "the claimer")
+    watch.submit()
+    assert list(runs.submitted) == attempts[:5]
 
 
 # --- tell MLflow
@@ -335,7 +395,7 @@ def test_a_step_that_fails_holds_up_no_other(here: Platform, watch: Watch, make,
     training_id = make()
     make(T.CREATE_REQUESTED)
     tracking.fault = Unreachable("away")
-    monkeypatch.setattr(watching, "reconcile", lambda *_a, **_k: 1 / 0)
+    monkeypatch.setattr(trainings, "untold", lambda _session: 1 / 0)
     rounds: list[int] = []
 
     def board() -> None:
@@ -349,3 +409,28 @@ def test_a_step_that_fails_holds_up_no_other(here: Platform, watch: Watch, make,
     with here.records.reading() as session:
         assert session.get(Attempt, f"{training_id}-a1").flow_run_id
     assert len(rounds) == 3
+
+
+def test_what_does_not_want_to_end_holds_up_no_round(here: Platform, watch: Watch, make, monkeypatch):
+    """Healing has a thread of its own: while it waits for a deaf script, leases are granted."""
+    monkeypatch.setattr(watching, "ROUND_SECONDS", 0.01)
+    monkeypatch.setattr(watching, "HEAL_SECONDS", 0.01)
+    is_healing, is_over = threading.Event(), threading.Event()
+
+    def heal(*_given: Any, **_how: Any) -> list[Any]:
+        is_healing.set()
+        is_over.wait(20)
+        return []
+
+    monkeypatch.setattr(watching, "reconcile", heal)
+    watch.start()
+    try:
+        assert is_healing.wait(10)
+        training_id, deadline = make(), time.monotonic() + 10
+        while not training(here, training_id).attempts:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert not is_over.is_set()
+    finally:
+        is_over.set()
+        watch.stop(within=10)

@@ -10,6 +10,7 @@ import pytest
 from blocks.pools.errors import PrefectAway
 from blocks.pools.processes import MARK
 from blocks.pools.runs import Observed
+from flows.reconcile.findings import OVER
 
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
 
@@ -20,11 +21,18 @@ class FakeRuns:
     def __init__(self) -> None:
         self.states: dict[str, str] = {}
         self.closed: dict[str, tuple[str, bool]] = {}
+        self.observed: list[str] = []
         self.is_away = False
+
+    def unfinished(self) -> dict[str, Observed]:
+        if self.is_away:
+            raise PrefectAway("Prefect's server does not answer.")
+        return {run: Observed(state, "") for run, state in self.states.items() if state not in OVER}
 
     def observe(self, flow_run_id: str) -> Observed | None:
         if self.is_away:
             raise PrefectAway("Prefect's server does not answer.")
+        self.observed.append(flow_run_id)
         state = self.states.get(flow_run_id)
         return Observed(state, "") if state else None
 

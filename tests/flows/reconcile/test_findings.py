@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.reconcile.findings import CLAIM, LEASE, LEASE_WITHOUT_LIFE, OVER, Finding, Repair, Seen, find
+from flows.reconcile.findings import CLAIM, EXIT, LEASE, LEASE_WITHOUT_LIFE, OVER, Finding, Repair, Seen, find
 from flows.training.verdict import Cause
 
 NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
 MOMENT = timedelta(seconds=1)
+LONG_AGO = NOW - timedelta(days=9)
 GRANTED = Seen("tr-1-a1", True, False, NOW - MOMENT, None, "", 0)
 CLAIMED = replace(GRANTED, claimed=True, beat_at=NOW - MOMENT, run="RUNNING", processes=3)
 ENDED = replace(CLAIMED, open=False, run="COMPLETED", processes=0)
@@ -22,7 +23,7 @@ def silent(seen: Seen, seconds: float) -> Seen:
     return replace(seen, beat_at=moment) if seen.claimed else replace(seen, granted_at=moment)
 
 
-def only(seen: Seen, since: datetime | None = None) -> tuple[Repair, Cause | None] | None:
+def only(seen: Seen, since: datetime | None = LONG_AGO) -> tuple[Repair, Cause | None] | None:
     found = find([seen], NOW, since)
     return (found[0].repair, found[0].cause) if found else None
 
@@ -84,6 +85,29 @@ def test_nobody_is_blamed_for_silence_while_nobody_listened(seen: Seen, expected
     assert only(seen, NOW - MOMENT) == expected
 
 
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (silent(CLAIMED, 3600), None),
+        (replace(silent(CLAIMED, 3600), run="CRASHED", processes=0), None),
+        (silent(GRANTED, 3600), None),
+        (replace(GRANTED, run="CRASHED"), (Repair.END, Cause.LOST)),
+        (replace(GRANTED, wish_is_stop=True), (Repair.END, Cause.STOPPED)),
+    ],
+)
+def test_while_nobody_listens_silence_tells_nothing(seen: Seen, expected: tuple[Repair, Cause] | None):
+    """A controller that is away leaves only what is known without it."""
+    assert only(seen, None) == expected
+
+
+@pytest.mark.parametrize("left", [{"processes": 1}, {"run": "RUNNING"}])
+def test_a_run_that_has_told_its_end_gets_time_to_exit(left: dict):
+    """Its process, and its state in Prefect, are repaired only once it had time for both."""
+    seen = replace(ENDED, **left)
+    assert only(replace(seen, ended_at=NOW - EXIT + MOMENT)) is None
+    assert only(replace(seen, ended_at=NOW - EXIT)) is not None
+
+
 def test_silence_counts_from_when_somebody_listened():
     """After a restart the lease runs out as usual, from the start of the listening."""
     assert only(silent(CLAIMED, 3600), NOW - LEASE - MOMENT) == (Repair.END, Cause.LOST)
@@ -93,7 +117,7 @@ def test_silence_counts_from_when_somebody_listened():
 
 def test_how_long_nobody_came_is_told_in_minutes():
     """Also after more than a day."""
-    (found,) = find([silent(GRANTED, 26 * 3600)], NOW)
+    (found,) = find([silent(GRANTED, 26 * 3600)], NOW, LONG_AGO)
     assert found.what == "no worker came in 1560 min"
 
 
@@ -112,7 +136,7 @@ SEEN = st.builds(
 
 
 def found_of(seen: Seen) -> Finding | None:
-    return next(iter(find([seen], NOW)), None)
+    return next(iter(find([seen], NOW, LONG_AGO)), None)
 
 
 @given(SEEN)
@@ -139,7 +163,7 @@ def test_no_lease_is_held_for_ever(seen: Seen):
     """However an attempt looks, once it is silent for longer than every limit it is ended."""
     later = NOW + CLAIM + LEASE + timedelta(seconds=2000)
     if seen.open:
-        assert find([seen], later)[0].repair == Repair.END
+        assert find([seen], later, LONG_AGO)[0].repair == Repair.END
 
 
 @given(SEEN)
@@ -160,4 +184,4 @@ def test_a_repair_that_was_done_is_not_found_again(seen: Seen):
 @given(st.lists(SEEN, max_size=5))
 def test_each_attempt_is_judged_for_itself(seen: list[Seen]):
     """What stands beside it makes no difference."""
-    assert find(seen, NOW) == [found for one in seen for found in find([one], NOW)]
+    assert find(seen, NOW, LONG_AGO) == [found for one in seen for found in find([one], NOW, LONG_AGO)]

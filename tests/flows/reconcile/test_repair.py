@@ -15,8 +15,10 @@ from blocks.records import experiments, trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.words import ExperimentState, Phase, TrainingState
 from flows.reconcile import repair
+from flows.reconcile import tidy as tidying
 from flows.reconcile.findings import Repair
-from flows.reconcile.repair import reconcile, tidy
+from flows.reconcile.repair import reconcile
+from flows.reconcile.tidy import tidy
 
 T = TrainingState
 Granted = Callable[..., str]
@@ -41,6 +43,19 @@ def granted(here: Platform, make: Callable[..., str], runs: Any) -> Granted:
     return go
 
 
+def reconciled(here: Platform, runs: Any, **how: Any) -> Any:
+    """Reconcile as a controller does that has listened for long."""
+    return reconcile(here, runs, **{"listening_since": now() - timedelta(hours=2)} | how)
+
+
+def left_long_ago(here: Platform, attempt_id: str, to: TrainingState = T.CREATE_IN_PROGRESS) -> None:
+    """End an attempt, a minute ago."""
+    with here.records.writing() as session:
+        attempt = session.get(Attempt, attempt_id)
+        verbs.end(session, attempt, to, reason=None, message="", evidence={})
+        attempt.ended_at = now() - timedelta(minutes=1)
+
+
 def repairs(found: Any) -> dict[str, Repair]:
     return {finding.attempt_id: finding.repair for finding in found}
 
@@ -49,7 +64,7 @@ def test_what_is_well_is_left_alone(here: Platform, granted: Granted, runs: Any,
     """Attempts that are heard of, and one that waits for its run, stay as they are."""
     alive, waiting = granted(silent=1), granted(run="SCHEDULED")
     process = script(alive)
-    assert repairs(reconcile(here, runs)) == {}
+    assert repairs(reconciled(here, runs)) == {}
     assert process.poll() is None
     assert {attempt_of(one).ended_at for one in (alive, waiting)} == {None}
     assert runs.closed == {}
@@ -59,18 +74,18 @@ def test_what_fell_silent_is_ended(here: Platform, granted: Granted, runs: Any, 
     """Its processes are gone, its run is closed as crashed, its lease is back, and the training is tried again."""
     attempt_id = granted(T.RUNNING, silent=31)
     process = script(attempt_id)
-    assert repairs(reconcile(here, runs)) == {attempt_id: Repair.END}
+    assert repairs(reconciled(here, runs)) == {attempt_id: Repair.END}
     assert not psutil.pid_exists(process.pid)
     row = attempt_of(attempt_id)
     assert (row.phase, row.reason, row.training.state) == (Phase.ENDED, "MACHINE_LOST", T.CREATE_IN_PROGRESS)
     assert runs.closed[row.flow_run_id][1] is False
-    assert repairs(reconcile(here, runs)) == {}
+    assert repairs(reconciled(here, runs)) == {}
 
 
 def test_after_its_end_the_holder_is_fenced(here: Platform, granted: Granted, runs: Any):
     """An instance that was only slow cannot write any more, whatever it says."""
     attempt_id = granted(T.RUNNING, silent=31)
-    reconcile(here, runs)
+    reconciled(here, runs)
     with here.records.writing() as session, pytest.raises(verbs.Fenced):
         verbs.authenticate(session, attempt_id, "token")
 
@@ -81,7 +96,7 @@ def test_the_time_trained_ends_when_it_was_last_heard(here: Platform, granted: G
     with here.records.writing() as session:
         row = session.get(Attempt, attempt_id)
         row.running_at = row.beat_at - timedelta(seconds=10)
-    reconcile(here, runs)
+    reconciled(here, runs)
     with here.records.reading() as session:
         assert trainings.seconds_trained(session.get(Attempt, attempt_id).training) == pytest.approx(10)
 
@@ -89,16 +104,16 @@ def test_the_time_trained_ends_when_it_was_last_heard(here: Platform, granted: G
 def test_a_cancel_in_prefect_is_a_wish(here: Platform, granted: Granted, runs: Any, attempt_of: Any):
     """A living attempt is asked to stop and is not killed; once is enough."""
     attempt_id = granted(T.RUNNING, silent=1, run="CANCELLING")
-    assert repairs(reconcile(here, runs)) == {attempt_id: Repair.STOP}
+    assert repairs(reconciled(here, runs)) == {attempt_id: Repair.STOP}
     row = attempt_of(attempt_id)
     assert (row.training.state, row.training.wish, row.ended_at) == (T.STOP_IN_PROGRESS, "STOP", None)
-    assert repairs(reconcile(here, runs)) == {}
+    assert repairs(reconciled(here, runs)) == {}
 
 
 def test_a_cancel_before_it_began(here: Platform, granted: Granted, runs: Any, attempt_of: Any):
     """A run that a person cancelled while it waited ends its training: STOPPED, reason USER."""
     attempt_id = granted(run="CANCELLED")
-    reconcile(here, runs)
+    reconciled(here, runs)
     training = attempt_of(attempt_id).training
     assert (training.state, training.reason) == (T.STOPPED, "USER")
     assert runs.closed == {}
@@ -109,7 +124,7 @@ def test_a_stop_before_a_run_came(here: Platform, granted: Granted, runs: Any, a
     attempt_id = granted(run="SCHEDULED")
     with here.records.writing() as session:
         trainings.wish_stop(session, session.get(Attempt, attempt_id).training)
-    assert repairs(reconcile(here, runs)) == {attempt_id: Repair.END}
+    assert repairs(reconciled(here, runs)) == {attempt_id: Repair.END}
     row = attempt_of(attempt_id)
     assert (row.training.state, row.training.reason) == (T.STOPPED, "USER")
     assert runs.closed[row.flow_run_id][1] is True
@@ -121,18 +136,53 @@ def test_processes_of_an_ended_attempt_are_ended(here: Platform, granted: Grante
     """What a dead run left behind goes; the processes of other attempts stay."""
     ended, alive = granted(silent=1), granted(silent=1)
     stray, wanted = script(ended), script(alive)
-    with here.records.writing() as session:
-        attempt = session.get(Attempt, ended)
-        verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
-    assert repairs(reconcile(here, runs)) == {ended: Repair.KILL}
+    left_long_ago(here, ended)
+    assert repairs(reconciled(here, runs)) == {ended: Repair.KILL}
     assert not psutil.pid_exists(stray.pid)
     assert wanted.poll() is None
+
+
+def test_a_run_that_just_told_its_end_may_exit(
+    here: Platform, granted: Granted, runs: Any, script: Any, attempt_of: Any
+):
+    """Its processes and its run in Prefect are left to themselves for a while."""
+    attempt_id = granted(silent=1)
+    process = script(attempt_id)
+    with here.records.writing() as session:
+        attempt = session.get(Attempt, attempt_id)
+        verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
+    assert repairs(reconciled(here, runs)) == {}
+    assert process.poll() is None
+    assert runs.closed == {}
+
+
+def test_a_run_that_outlives_its_attempt_is_closed(here: Platform, granted: Granted, runs: Any, attempt_of: Any):
+    """A controller that was killed between the record and the run leaves it running in Prefect: found, closed, once."""
+    attempt_id = granted(silent=1)
+    left_long_ago(here, attempt_id)
+    assert repairs(reconciled(here, runs)) == {attempt_id: Repair.CLOSE_RUN}
+    assert list(runs.closed) == [attempt_of(attempt_id).flow_run_id]
+    assert repairs(reconciled(here, runs)) == {}
+
+
+def test_prefect_is_asked_once_for_all_that_live(here: Platform, granted: Granted, runs: Any):
+    """Only a run that is not among the living is asked for by itself: how it ended."""
+    granted(silent=1)
+    dead = granted(silent=9, run="CRASHED")
+    assert repairs(reconciled(here, runs, dry_run=True)) == {dead: Repair.END}
+    assert runs.observed == [f"run-of-{dead}"]
+
+
+def test_while_the_door_is_shut_nobody_is_silent(here: Platform, granted: Granted, runs: Any):
+    """The scheduled run beside a controller that is away ends nobody who could not be heard."""
+    granted(T.RUNNING, silent=3600)
+    assert repairs(reconciled(here, runs, listening_since=None)) == {}
 
 
 def test_processes_of_unknown_attempts_are_left_alone(here: Platform, runs: Any, script: Any):
     """They may be another platform's on this machine."""
     process = script("tr-ffffffffffff-a1")
-    assert repairs(reconcile(here, runs)) == {}
+    assert repairs(reconciled(here, runs)) == {}
     assert process.poll() is None
 
 
@@ -142,7 +192,7 @@ def test_a_dry_run_only_looks(here: Platform, granted: Granted, runs: Any, scrip
     process = script(attempt_id)
     work = here.settings.home / "work" / "tr-gone-a1"
     work.mkdir(parents=True)
-    assert repairs(reconcile(here, runs, dry_run=True)) == {attempt_id: Repair.END}
+    assert repairs(reconciled(here, runs, dry_run=True)) == {attempt_id: Repair.END}
     assert process.poll() is None
     assert attempt_of(attempt_id).ended_at is None
     assert work.exists()
@@ -153,30 +203,32 @@ def test_without_prefect_the_records_alone_decide(here: Platform, granted: Grant
     """A silent attempt is ended although its run cannot be closed; another after it is not held up."""
     runs.is_away = True
     first, second = granted(T.RUNNING, silent=31), granted(T.RUNNING, silent=31)
-    assert repairs(reconcile(here, runs)) == {first: Repair.END, second: Repair.END}
+    assert repairs(reconciled(here, runs)) == {first: Repair.END, second: Repair.END}
     assert None not in {attempt_of(one).ended_at for one in (first, second)}
 
 
-def test_a_slow_prefect_makes_nobody_silent(here: Platform, granted: Granted, runs: Any, monkeypatch: pytest.MonkeyPatch):
+def test_a_slow_prefect_makes_nobody_silent(
+    here: Platform, granted: Granted, runs: Any, monkeypatch: pytest.MonkeyPatch
+):
     """How long the look itself takes is not held against the attempts."""
-    attempt_id, observe, looks = granted(silent=1), runs.observe, list[str]()
+    attempt_id, unfinished, looks = granted(silent=1), runs.unfinished, list[int]()
 
-    def slow(flow_run_id: str) -> Any:
+    def slow() -> Any:
         """Take a minute."""
-        looks.append(flow_run_id)
-        return observe(flow_run_id)
+        looks.append(1)
+        return unfinished()
 
-    monkeypatch.setattr(runs, "observe", slow)
+    monkeypatch.setattr(runs, "unfinished", slow)
     monkeypatch.setattr(repair, "now", lambda: now() + timedelta(minutes=len(looks)))
-    assert attempt_id not in repairs(reconcile(here, runs, dry_run=True))
+    assert attempt_id not in repairs(reconciled(here, runs, dry_run=True))
     assert looks
 
 
 def test_after_a_restart_instances_get_a_lease_to_be_heard(here: Platform, granted: Granted, runs: Any):
     """A controller that was away for minutes does not end what could not reach it."""
     attempt_id = granted(T.RUNNING, silent=300)
-    assert repairs(reconcile(here, runs, listening_since=now())) == {}
-    assert repairs(reconcile(here, runs, listening_since=now() - timedelta(seconds=31))) == {attempt_id: Repair.END}
+    assert repairs(reconciled(here, runs, listening_since=now())) == {}
+    assert repairs(reconciled(here, runs, listening_since=now() - timedelta(seconds=31))) == {attempt_id: Repair.END}
 
 
 def test_only_folders_of_open_attempts_stay(here: Platform, granted: Granted):
@@ -202,7 +254,7 @@ def test_a_folder_that_is_made_meanwhile_stays(here: Platform, granted: Granted,
         (work / "tr-new-a1").mkdir(exist_ok=True)
         return found
 
-    monkeypatch.setattr(repair.verbs, "open_attempts", looking)
+    monkeypatch.setattr(tidying.verbs, "open_attempts", looking)
     assert tidy(here) == ["tr-gone-a1"]
     assert (work / "tr-new-a1").is_dir()
 
@@ -223,7 +275,7 @@ def test_a_creation_that_died_can_be_retried(here: Platform, runs: Any):
     with here.records.writing() as session:
         old, fresh = (experiments.record(session, name, "", {}) for name in ("old", "fresh"))
         old.changed_at = now() - timedelta(minutes=6)
-    reconcile(here, runs)
+    reconciled(here, runs)
     with here.records.reading() as session:
         states = {name: experiments.find(session, name).state for name in ("old", "fresh")}
     assert states == {"old": ExperimentState.CREATE_FAILED, "fresh": ExperimentState.CREATE_REQUESTED}

@@ -61,6 +61,56 @@ def test_how_many_ended_alike(here, make, history: History, checkpoints: int, co
         assert attempts.ended_alike(session.get(Attempt, attempt_id), R.MACHINE_LOST) == count
 
 
+@pytest.mark.parametrize(
+    ("history", "count"),
+    [
+        ([], 0),
+        ([("STORAGE", 0), ("MACHINE_LOST", 0)] * 3, 6),  # whatever ended them
+        ([("STORAGE", 0), ("MACHINE_LOST", 1), ("STORAGE", 0)], 3),  # a checkpoint of its first seconds
+        ([("STORAGE", 0), ("SUSPENDED", 0)], 1),
+    ],
+)
+def test_how_many_came_no_further(here, make, history: History, count: int):
+    """All that nobody wished for, since the last checkpoint of an attempt that ran for a while."""
+    attempt_id = recorded(here, make(), history)
+    with here.records.reading() as session:
+        assert attempts.no_further(session.get(Attempt, attempt_id)) == count
+
+
+def test_who_ran_for_a_while_came_further(here, make):
+    """A checkpoint after ten minutes of training begins the count anew, also its own."""
+    attempt_id = recorded(here, make(), [("STORAGE", 0), ("MACHINE_LOST", 1), ("STORAGE", 0)])
+    with here.records.writing() as session:
+        attempt = session.get(Attempt, attempt_id)
+        second = attempt.training.attempts[1]
+        second.running_at = second.ended_at - attempts.FURTHER
+        assert attempts.no_further(attempt) == 1
+        verbs.checkpoint(session, attempt, 1, "file:///c/1", 1, 1)
+        attempt.running_at = now() - attempts.FURTHER
+        assert attempts.no_further(attempt) == 0
+
+
+def test_storage_and_machine_in_turns_end(here, make, attempt_of):
+    """Two faults that alternate are not tried for ever."""
+    attempt_id = recorded(here, make(), [("STORAGE", 0), ("MACHINE_LOST", 1)] * 4)
+    close(here, attempt_id, Evidence(Cause.STORAGE, error="away"))
+    assert attempt_of(attempt_id).training.state == T.FAIL_TRAIN
+
+
+@pytest.mark.parametrize(("state", "ends"), [("CREATE_IN_PROGRESS", "CREATE_FAILED"), ("STOP_IN_PROGRESS", "STOPPED")])
+def test_what_can_never_begin_is_refused(here, make, attempt_of, state: str, ends: str):
+    """CREATE_FAILED with the words; a stop that was asked for stays one."""
+    attempt_id = recorded(here, make(T(state)), [])
+    with here.records.writing() as session:
+        attempt = session.get(Attempt, attempt_id)
+        if state == "STOP_IN_PROGRESS":
+            attempt.training.reason, attempt.training.wish = R.USER, Wish.STOP
+        attempts.refuse(session, attempt, "no such image")
+    row = attempt_of(attempt_id)
+    assert row.training.state == ends
+    assert state != "CREATE_IN_PROGRESS" or "no such image" in row.training.message
+
+
 def test_a_pause_counts_for_no_failure(here, make):
     """A training that was paused with the platform four times is as good as new when it is interrupted."""
     attempt_id = recorded(here, make(), [("INTERRUPTED", 0), *[("SUSPENDED", 0)] * 4])

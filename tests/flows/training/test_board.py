@@ -79,7 +79,11 @@ def test_without_prefect_the_board_has_no_links_but_all_words():
 
 def test_pages_that_are_open_are_linked():
     """The run, MLflow and an open TensorBoard; a closed one is opened by its form."""
-    pages = {"run": "http://127.0.0.1:4200/run", "mlflow": "http://127.0.0.1:5000/m", "tensorboard": "http://127.0.0.1:6006/"}
+    pages = {
+        "run": "http://127.0.0.1:4200/run",
+        "mlflow": "http://127.0.0.1:5000/m",
+        "tensorboard": "http://127.0.0.1:6006/",
+    }
     found = links(board.table([line(pages=pages)], 1, forms(*FLOWS)))
     assert (found["run"], found["mlflow"], found["TensorBoard"]) == tuple(pages.values())
     assert filled(links(board.table([line()], 1, forms(*FLOWS)))["TensorBoard"]) == {"training": "tr-0123456789ab"}
@@ -99,7 +103,7 @@ def tables(markdown: str) -> list[list[str]]:
         if fence:
             fence = "" if text == fence else fence
         elif text.startswith("```"):
-            fence = text.rstrip("text")
+            fence = text.removesuffix("text")
         elif text.startswith("|"):
             current.append(text)
             continue

@@ -167,7 +167,9 @@ def test_a_name_that_the_script_does_not_know_is_a_warning(here: Platform, place
     assert "`--learning-rate`" in found.warnings[0]
 
 
-@pytest.mark.parametrize("steps", [["CREATE_IN_PROGRESS"], ["CREATE_FAILED"], ["CREATE_IN_PROGRESS", "ACTIVE", "DELETE_IN_PROGRESS"]])
+@pytest.mark.parametrize(
+    "steps", [["CREATE_IN_PROGRESS"], ["CREATE_FAILED"], ["CREATE_IN_PROGRESS", "ACTIVE", "DELETE_IN_PROGRESS"]]
+)
 def test_an_experiment_that_is_not_active(here: Platform, places: dict[str, Any], steps: list[str]):
     """A training cannot join an experiment that is being made, failed or deleted; the remedy fits its state."""
     with here.records.writing() as session:

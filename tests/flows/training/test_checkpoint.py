@@ -208,7 +208,13 @@ def test_a_commit_can_be_repeated(storage: Storage, place: Location, folder: Pat
     ],
 )
 def test_what_is_damaged_is_not_handed_over_as_whole(
-    damage: Callable[[Path], object], said: str, storage: Storage, place: Location, folder: Path, there: Path, tmp_path: Path
+    damage: Callable[[Path], object],
+    said: str,
+    storage: Storage,
+    place: Location,
+    folder: Path,
+    there: Path,
+    tmp_path: Path,
 ):
     """A file that is missing, differs or was cut, another manifest, another marker: each is named."""
     commit(storage, fill(folder), place, "a", 1)
@@ -293,7 +299,9 @@ def keeper(storage: Storage, folder: Path, there: Path, told: list[Committed]) -
     return Keeper(storage, folder, f"file://{there}", f"{TRAINING}-a1", told.append)
 
 
-def test_a_checkpoint_is_kept_once_it_rests(storage: Storage, folder: Path, there: Path, told: list[Committed], tmp_path):
+def test_a_checkpoint_is_kept_once_it_rests(
+    storage: Storage, folder: Path, there: Path, told: list[Committed], tmp_path
+):
     """Seen, at rest at the next look, committed and told; and not again while nothing changes."""
     watch = keeper(storage, folder, there, told)
     assert watch.tick(0) is None

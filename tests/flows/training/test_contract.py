@@ -75,6 +75,7 @@ def test_the_whole_environment_of_one_instance():
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": "2",
+        "OMP_WAIT_POLICY": "PASSIVE",
         "CUDA_VISIBLE_DEVICES": "",
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000",
         "MLFLOW_RUN_ID": "r-1",

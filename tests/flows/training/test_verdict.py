@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.records.words import TERMINAL, Reason, TrainingState, Wish
-from flows.training.verdict import BUDGET, Cause, Evidence, decide, explain
+from flows.training.verdict import BUDGET, TRIES, Cause, Evidence, decide, explain
 
 T, R, C = TrainingState, Reason, Cause
 GIB = 2**30
@@ -27,7 +27,8 @@ GIB = 2**30
         (Evidence(C.EXIT, signal=15), "", 0, T.FAIL_TRAIN, R.USER_ERROR),
         (Evidence(C.EXIT, signal=9), "", 0, T.CREATE_IN_PROGRESS, R.INTERRUPTED),
         (Evidence(C.EXIT, signal=9, oom_kills=1), "", 0, T.FAIL_TRAIN, R.OUT_OF_MEMORY),
-        (Evidence(C.EXIT, exit_code=1, oom_kills=2), "", 0, T.FAIL_TRAIN, R.OUT_OF_MEMORY),
+        (Evidence(C.EXIT, exit_code=137, oom_kills=1), "", 0, T.FAIL_TRAIN, R.OUT_OF_MEMORY),
+        (Evidence(C.EXIT, exit_code=1, oom_kills=2), "", 0, T.FAIL_TRAIN, R.USER_ERROR),  # the kills may be others'
         # Somebody wished for it: whatever the script made of it.
         (Evidence(C.STOPPED), "STOP", 0, T.STOPPED, R.USER),
         (Evidence(C.EXIT, exit_code=1), "STOP", 0, T.STOPPED, R.USER),
@@ -130,7 +131,10 @@ def test_evidence_survives_the_records(evidence: Evidence):
 def test_a_failure_shows_what_the_script_said_last():
     """The exit code or signal is named, and the last line of the script."""
     reason, message = explain(Evidence(C.EXIT, exit_code=3, last_lines=("a", "ValueError: no such file")))
-    assert (reason, message) == (R.USER_ERROR, "The script ended with exit code 3. Its last line: ValueError: no such file")
+    assert (reason, message) == (
+        R.USER_ERROR,
+        "The script ended with exit code 3. Its last line: ValueError: no such file",
+    )
     assert "signal 11 (SIGSEGV)" in explain(Evidence(C.EXIT, signal=11))[1]
     assert "signal 77 (unknown)" in explain(Evidence(C.EXIT, signal=77))[1]
 
@@ -155,3 +159,19 @@ def test_a_training_that_fails_at_last_says_how_often():
     assert "times in a row" not in decide(Evidence(C.DATA), Wish.NONE).message
     assert "4 times in a row" in decide(Evidence(C.LOST), Wish.NONE, ended_alike=3).message
     assert "tried again" in decide(Evidence(C.LOST), Wish.NONE).message
+
+
+@pytest.mark.parametrize("cause", [C.LOST, C.STORAGE, C.STOPPED])
+def test_reasons_that_take_turns_end_as_well(cause: Cause):
+    """However attempts end, only so many may come no further; the message says how many."""
+    last = decide(Evidence(cause), Wish.NONE, no_further=TRIES - 2)
+    assert last.state == T.CREATE_IN_PROGRESS
+    over = decide(Evidence(cause), Wish.NONE, no_further=TRIES - 1)
+    assert over.state == T.FAIL_TRAIN
+    assert f"{TRIES} attempts came no further" in over.message
+
+
+def test_a_kill_for_memory_is_told_of():
+    """A script that exits by itself beside one has both in its message."""
+    assert "short of memory" in explain(Evidence(C.EXIT, exit_code=1, oom_kills=1))[1]
+    assert "short of memory" not in explain(Evidence(C.EXIT, exit_code=1))[1]

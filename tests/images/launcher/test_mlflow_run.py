@@ -1,14 +1,46 @@
 """The training's MLflow run stays open when the script ends, however it ends: the platform closes it."""
 
 import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
 
 import pytest
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory) -> str:
-    """An MLflow store in a file."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+def store(tmp_path_factory) -> Iterator[str]:
+    """An MLflow server."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination",
+        f"{folder}/artifacts",
+    ]
+    tuned = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=os.environ | tuned, cwd=folder, stdout=log, stderr=log)
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(f"{url}/api/2.0/mlflow/experiments/get?experiment_id=0", timeout=60)
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.2)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 @pytest.fixture
@@ -83,14 +115,47 @@ def test_runs_of_the_scripts_own_end_as_ever(train, client):
         import mlflow
         with mlflow.start_run():
             with mlflow.start_run(nested=True) as good:
-                print(good.info.run_id)
+                print("made", good.info.run_id)
             try:
                 with mlflow.start_run(nested=True) as bad:
-                    print(bad.info.run_id)
+                    print("made", bad.info.run_id)
                     raise ValueError
             except ValueError:
                 pass
         """)
     assert one.end()["exit_code"] == 0, one.output
-    good, bad = one.output.split()[-2:]
+    good, bad = re.findall("made (.*)", one.output)
     assert [client.get_run(name).info.status for name in (good, bad, run)] == ["FINISHED", "FAILED", "RUNNING"]
+
+
+def test_a_parameter_that_is_there_keeps_its_value(train, client):
+    """Logged again with another value it is left out with a line; the script goes on, and what is new is logged."""
+    one, run = train("""
+        import os
+        import mlflow
+        own = mlflow.MlflowClient()
+        own.log_batch(run_id=os.environ["MLFLOW_RUN_ID"], params=[mlflow.entities.Param("lr", "1e-3")])
+        assert mlflow.log_param("lr", 0.001) == 0.001
+        mlflow.log_params({"lr": 0.01, "seed": 7})
+        mlflow.log_param("lr", 0.1, synchronous=False).wait()
+        mlflow.log_params({"lr": 0.1, "depth": 3}, synchronous=False).wait()
+        mlflow.log_param("lr", "1e-3")
+        """)
+    assert one.end()["exit_code"] == 0, one.output
+    assert client.get_run(run).data.params == {"lr": "1e-3", "seed": "7", "depth": "3"}
+    said = [line for line in one.output.splitlines() if line.startswith("MLflow: the parameter lr")]
+    assert said[0] == "MLflow: the parameter lr has the value '1e-3' already; 0.001 is left out"
+    assert len(said) == 4
+
+
+def test_parameters_of_the_scripts_own_runs_are_mlflows_affair(train, client):
+    """Only the training's own run is lenient."""
+    one, _ = train("""
+        import mlflow
+        mlflow.log_param("lr", 1)
+        with mlflow.start_run(nested=True):
+            mlflow.log_param("lr", 2)
+            mlflow.log_param("lr", 3)
+        """)
+    assert one.end()["exit_code"] == 1
+    assert "MlflowException" in one.output

@@ -1,6 +1,6 @@
 """Counts, keeps what it has counted as its checkpoint, and goes on from there; saves once more when told to end.
 
-    python counts.py --steps 100 --pause 0.2
+python counts.py --steps 100 --pause 0.2
 """
 
 import argparse

@@ -1,0 +1,37 @@
+"""Signs of life of the controller: since when it hears instances, and when each of its loops last did something."""
+
+import threading
+import time
+from datetime import datetime, timedelta
+
+from blocks.records.tables import now
+
+GAP = timedelta(seconds=10)  # far longer than any pause between two beats
+
+
+class Pulse:
+    """Beaten by the loops, read by the door. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.listening_since: datetime = now()
+        self._beaten_at = self.listening_since
+        self._loops: dict[str, tuple[float, float]] = {}
+        self._lock = threading.Lock()
+
+    def beat(self, loop: str, patience_seconds: float) -> None:
+        """Tell that a loop goes on; it is late when it does not tell so again within its patience.
+
+        After a gap in the wall clock (the machine slept, or its clock was set) nobody can have been heard: the
+        listening begins anew, before any silence is judged.
+        """
+        with self._lock:
+            moment = now()
+            if abs(moment - self._beaten_at) > GAP:
+                self.listening_since = moment
+            self._beaten_at = moment
+            self._loops[loop] = (time.monotonic(), patience_seconds)
+
+    def late(self) -> list[str]:
+        """Return the loops that have not been heard of within their patience."""
+        with self._lock:
+            return [name for name, (at, patience) in self._loops.items() if time.monotonic() - at > patience]

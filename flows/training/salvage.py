@@ -1,0 +1,86 @@
+"""What a run that was killed could not do itself: keep its last checkpoint, and take back a marker that never counted.
+
+Called for attempts that have ended and of which nothing runs any more, before their folders are removed.
+"""
+
+import json
+from pathlib import Path
+
+from blocks.platform import Platform
+from blocks.records import attempt as verbs
+from blocks.records import trainings
+from blocks.records.tables import Attempt
+from blocks.records.words import TERMINAL, TrainingState
+from blocks.storage.errors import NotFound
+from blocks.storage.location import DERIVED_LIMIT, Location, parse
+from blocks.storage.storage import Storage
+from flows.training.assignment import checkpoints_of, output_of, work_folder
+from flows.training.checkpoint import beside, commit, files_of, signature
+from flows.training.model import marker
+from flows.training.spec import TrainingSpec
+
+
+def withdraw_model(platform: Platform, attempt_id: str) -> None:
+    """Remove the marker of a model whose training did not become COMPLETE after all; none is fine.
+
+    Only the last attempt's: a later one that completed has put its own marker there.
+
+    Raises:
+        blocks.storage.errors.StorageError: the output could not be reached.
+    """
+    with platform.records.reading() as session:
+        attempt = session.get_one(Attempt, attempt_id)
+        training, is_last = attempt.training, attempt.number == len(attempt.training.attempts)
+        was_put = trainings.has_been(session, training, TrainingState.COMPLETE_IN_PROGRESS)
+    if was_put and is_last and training.state != TrainingState.COMPLETE:
+        spec = TrainingSpec.model_validate(training.request)
+        platform.afresh().storage.delete(marker(output_of(spec, training.id)))
+
+
+def salvage(platform: Platform, attempt_id: str) -> None:
+    """Commit what lies in an attempt's checkpoint folder if that is newer than its training's last checkpoint.
+
+    Raises:
+        blocks.storage.errors.StorageError: it could not be sent.
+    """
+    with platform.records.reading() as session:
+        attempt = session.get_one(Attempt, attempt_id)
+        training, own = attempt.training, attempt.checkpoints
+        known = [c.path for a in training.attempts if a.number <= attempt.number for c in a.checkpoints]
+    spec = TrainingSpec.model_validate(training.request)
+    root = checkpoints_of(spec, training.id, attempt.number)
+    folder = work_folder(platform.settings.home, attempt.id) / "instance-0" / "checkpoint"
+    if not root or training.state == TrainingState.COMPLETE or not signature(folder):
+        return
+    if training.state not in TERMINAL and not is_whole(folder):
+        return
+    storage = platform.afresh().storage
+    if known and _is_same(storage, folder, known[-1]):
+        return
+    number = max((c.number for c in own), default=0) + 1
+    place = parse(f"{root}/checkpoint-{number}", DERIVED_LIMIT)
+    # What the run had sent of its own next one is not this; its marker goes first.
+    for gone in (beside(place, ".committed"), beside(place, ".manifest.json"), place):
+        storage.delete(gone)
+    done = commit(storage, folder, place, attempt.id, number)
+    with platform.records.writing() as session:
+        fresh = session.get(Attempt, attempt.id)
+        if fresh is not None:
+            verbs.checkpoint(session, fresh, number, done.path, done.files, done.bytes)
+
+
+def is_whole(folder: Path) -> bool:
+    """Say whether what lies there was taken by the run as one whole: its copy, on its way when it died, is the same.
+
+    A script that was killed while it wrote leaves a torn checkpoint, and a next attempt must not go on from that.
+    """
+    return signature(folder) == signature(folder.parent / "checkpoint-copy")
+
+
+def _is_same(storage: Storage, folder: Path, path: str) -> bool:
+    place: Location = parse(path, DERIVED_LIMIT)
+    try:
+        manifest = json.loads(storage.read(beside(place, ".manifest.json")))
+    except (NotFound, ValueError):
+        return False
+    return manifest["files"] == files_of(folder, place)

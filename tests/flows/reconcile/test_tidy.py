@@ -1,0 +1,198 @@
+"""What ended attempts leave: kept where it is worth it, withdrawn where it must not count, then removed."""
+
+import fcntl
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blocks.errors import Permanent, Temporary
+from blocks.platform import Platform
+from blocks.records import attempt as verbs
+from blocks.records import trainings
+from blocks.records.tables import Attempt, now
+from blocks.records.words import TrainingState
+from blocks.storage.location import parse
+from flows.reconcile import tidy as tidying
+from flows.reconcile.tidy import tidy
+from flows.training.checkpoint import commit
+
+T = TrainingState
+Ended = Callable[..., str]
+
+
+@pytest.fixture
+def ended(here: Platform, make: Callable[..., str]) -> Ended:
+    """End an attempt, which left these files in its checkpoint folder; returns its id."""
+
+    def go(to: TrainingState, files: dict[str, str], *, state: TrainingState = T.RUNNING, ago: float = 0) -> str:
+        training_id = make(state)
+        with here.records.writing() as session:
+            attempt = verbs.grant(
+                session, trainings.find(session, training_id), machine="here", memory_bytes=1, gpus=[]
+            )
+            verbs.end(session, attempt, to, reason=None, message="", evidence={})
+            attempt.ended_at = now() - timedelta(seconds=ago)
+        folder = checkpoint_folder(here, attempt.id)
+        folder.mkdir(parents=True)
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        return attempt.id
+
+    return go
+
+
+def checkpoint_folder(here: Platform, attempt_id: str) -> Path:
+    return here.settings.home / "work" / attempt_id / "instance-0" / "checkpoint"
+
+
+def kept(attempt_of: Any, attempt_id: str) -> list[str]:
+    return [c.path for c in attempt_of(attempt_id).checkpoints]
+
+
+def test_what_a_killed_run_could_not_send_is_kept(here: Platform, ended: Ended, attempt_of: Any, places: Any):
+    """A checkpoint that was written in the last seconds of a cancelled run is committed; then its folder goes."""
+    attempt_id = ended(T.STOPPED, {"weights": "new"})
+    assert tidy(here) == [attempt_id]
+    training_id = attempt_id.removesuffix("-a1")
+    path = f"{places['checkpoint_path']}/{training_id}/attempt-1/checkpoint-1"
+    assert kept(attempt_of, attempt_id) == [path]
+    assert here.storage.read(parse(f"{path}/weights")) == b"new"
+    assert here.storage.read(parse(f"{path}.committed"))
+    assert not (here.settings.home / "work" / attempt_id).exists()
+
+
+def test_what_was_sent_already_is_not_sent_again(here: Platform, ended: Ended, attempt_of: Any, places: Any):
+    """The folder's state is its training's last checkpoint: nothing is added. One that differs is the next number."""
+    attempt_id = ended(T.STOPPED, {"weights": "same"})
+    training_id, folder = attempt_id.removesuffix("-a1"), checkpoint_folder(here, attempt_id)
+    place = parse(f"{places['checkpoint_path']}/{training_id}/attempt-1/checkpoint-4")
+    done = commit(here.storage, folder, place, attempt_id, 4)
+    with here.records.writing() as session:
+        verbs.checkpoint(session, session.get(Attempt, attempt_id), 4, done.path, done.files, done.bytes)
+    tidy(here)
+    assert kept(attempt_of, attempt_id) == [str(place)]
+    folder.mkdir(parents=True)
+    (folder / "weights").write_text("newer")
+    tidy(here)
+    assert [path.rpartition("-")[2] for path in kept(attempt_of, attempt_id)] == ["4", "5"]
+
+
+def test_what_was_half_sent_is_replaced(here: Platform, ended: Ended, attempt_of: Any, places: Any, tmp_path: Path):
+    """A commit that was never told of is not mixed with what lies in the folder now."""
+    attempt_id = ended(T.STOPPED, {"weights": "new"})
+    training_id = attempt_id.removesuffix("-a1")
+    (tmp_path / "older").mkdir()
+    (tmp_path / "older" / "other").write_text("old")
+    place = parse(f"{places['checkpoint_path']}/{training_id}/attempt-1/checkpoint-1")
+    commit(here.storage, tmp_path / "older", place, attempt_id, 1)
+    tidy(here)
+    assert [entry.key for entry in here.storage.entries(place)] == ["weights"]
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_retry_goes_on_only_from_what_is_whole(here: Platform, ended: Ended, attempt_of: Any, is_whole: bool):
+    """Where the training goes on, a checkpoint that may be torn is left out; one that the run had copied is kept."""
+    attempt_id = ended(T.CREATE_IN_PROGRESS, {})
+    folder = checkpoint_folder(here, attempt_id)
+    (folder / "weights").write_text("new")
+    if is_whole:
+        folder.rename(folder.parent / "checkpoint-copy")
+        shutil.copytree(folder.parent / "checkpoint-copy", folder)
+    tidy(here)
+    assert len(kept(attempt_of, attempt_id)) == is_whole
+
+
+@pytest.mark.parametrize(("to", "files"), [(T.COMPLETE, {"weights": "x"}), (T.STOPPED, {})])
+def test_nothing_to_keep(here: Platform, ended: Ended, attempt_of: Any, to: TrainingState, files: dict[str, str]):
+    """A training that completed, and one that wrote nothing, have no more to keep."""
+    attempt_id = ended(to, files)
+    assert tidy(here) == [attempt_id]
+    assert kept(attempt_of, attempt_id) == []
+
+
+def test_one_that_cannot_be_kept_blocks_no_other(here: Platform, ended: Ended, monkeypatch: pytest.MonkeyPatch):
+    """Its folder stays until its place is back; the others go. After an hour it is given up, and said so."""
+    away, other, old = ended(T.STOPPED, {}), ended(T.STOPPED, {}), ended(T.STOPPED, {}, ago=3700)
+
+    def salvage(_platform: Platform, attempt_id: str) -> None:
+        if attempt_id != other:
+            raise Temporary("the place is away")
+
+    monkeypatch.setattr(tidying, "salvage", salvage)
+    assert sorted(tidy(here)) == sorted([other, old])
+    assert (here.settings.home / "work" / away).is_dir()
+    assert "the place is away" in last_event(here, old)
+    monkeypatch.undo()
+    assert tidy(here) == [away]
+
+
+def test_what_will_never_be_kept_is_given_up(here: Platform, ended: Ended, monkeypatch: pytest.MonkeyPatch):
+    """A place that refuses is told of once, and the folder goes."""
+    attempt_id = ended(T.STOPPED, {})
+
+    def refuse(*_given: Any) -> None:
+        raise Permanent("no such bucket")
+
+    monkeypatch.setattr(tidying, "salvage", refuse)
+    assert tidy(here) == [attempt_id]
+    assert "no such bucket" in last_event(here, attempt_id)
+
+
+def last_event(here: Platform, attempt_id: str) -> str:
+    with here.records.reading() as session:
+        return trainings.events_of(session, "training", attempt_id.removesuffix("-a1"))[-1].message
+
+
+@pytest.mark.parametrize(
+    ("to", "state", "stays"),
+    [
+        (T.STOPPED, T.COMPLETE_IN_PROGRESS, False),
+        (T.CREATE_IN_PROGRESS, T.COMPLETE_IN_PROGRESS, False),
+        (T.COMPLETE, T.COMPLETE_IN_PROGRESS, True),
+        (T.STOPPED, T.RUNNING, True),  # it never came to put a model there: its place is not even asked
+    ],
+)
+def test_a_model_that_does_not_count_loses_its_marker(
+    here: Platform, ended: Ended, places: Any, to: TrainingState, state: TrainingState, stays: bool
+):
+    """A run that was killed between the marker and its end leaves no model that looks valid."""
+    attempt_id = ended(to, {}, state=state)
+    marker = parse(f"{places['output_path']}/{attempt_id.removesuffix('-a1')}/model.json")
+    here.storage.write(marker, b"{}")
+    tidy(here)
+    assert (here.storage.stat(marker) is not None) == stays
+
+
+def test_a_later_attempts_model_is_its_own(here: Platform, ended: Ended, places: Any):
+    """Only the last attempt's marker is withdrawn."""
+    attempt_id = ended(T.CREATE_IN_PROGRESS, {}, state=T.COMPLETE_IN_PROGRESS)
+    training_id = attempt_id.removesuffix("-a1")
+    marker = parse(f"{places['output_path']}/{training_id}/model.json")
+    here.storage.write(marker, b"{}")
+    with here.records.writing() as session:
+        verbs.grant(session, trainings.find(session, training_id), machine="", memory_bytes=1, gpus=[])
+    assert tidy(here) == [attempt_id]
+    assert here.storage.stat(marker) is not None
+
+
+def test_what_still_runs_keeps_its_folder(here: Platform, ended: Ended, script: Any):
+    """A script in its grace may still save there."""
+    attempt_id = ended(T.STOPPED, {})
+    process = script(attempt_id)
+    assert tidy(here) == []
+    process.kill()
+    process.wait(10)
+    assert tidy(here) == [attempt_id]
+
+
+def test_only_one_tidies_at_a_time(here: Platform, ended: Ended):
+    """What one keeps, another does not remove meanwhile."""
+    attempt_id = ended(T.STOPPED, {})
+    with (here.settings.home / "tidy.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        assert tidy(here) == []
+    assert tidy(here) == [attempt_id]

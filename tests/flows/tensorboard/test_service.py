@@ -1,0 +1,157 @@
+"""TensorBoard as something that stays up: on a port of its own, closed when it ended by itself."""
+
+import socket
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from blocks.hosts import loopback
+from blocks.hosts.service import Observed, Service, State
+from blocks.platform import Platform
+from blocks.pools.environments import Environments
+from blocks.records import services
+from blocks.records.words import TrainingState
+from flows.tensorboard import service as tensorboard
+
+MOST = 20
+
+
+def serve(port: int, path: str) -> ThreadingHTTPServer:
+    """Answer 200 at one path; the port is bound when this returns."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == path else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Page)
+    Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+class Threads:
+    """A host whose services are threads of the test: each really binds its port and answers its page."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, ThreadingHTTPServer] = {}
+        self.states: dict[str, State] = {}
+        self.applied: list[Service] = []
+
+    def apply(self, service: Service) -> None:
+        self.applied.append(service)
+        if self.states.get(service.name) != State.RUNNING:
+            self.servers[service.name] = serve(service.port or 0, service.health_path or "")
+            self.states[service.name] = State.RUNNING
+
+    def observe(self, name: str) -> Observed:
+        return Observed(self.states.get(name, State.ABSENT))
+
+    def healthy(self, service: Service, within: float = 2.0) -> bool:
+        return loopback.healthy(service, within)
+
+    def delete(self, name: str) -> None:
+        if self.states.pop(name, None):
+            self.end(name)
+
+    def idle(self, name: str) -> None:
+        """End one as TensorBoard ends itself."""
+        self.end(name)
+        self.states[name] = State.STOPPED
+
+    def end(self, name: str) -> None:
+        if server := self.servers.pop(name, None):
+            server.shutdown()
+            server.server_close()
+
+
+@pytest.fixture
+def host(here: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Threads]:
+    """A host, and 20 ports that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        first = min(probe.getsockname()[1], 65535 - MOST)
+    ports = here.settings.ports.model_copy(update={"tensorboard_first": first})
+    here.settings = here.settings.model_copy(update={"ports": ports})
+    monkeypatch.setattr(tensorboard, "PORTS", MOST)
+    monkeypatch.setattr(Environments, "ensure", lambda *_: Path(sys.executable))
+    made = Threads()
+    here.__dict__["host"] = made
+    yield made
+    for name in list(made.servers):
+        made.end(name)
+
+
+def port_of(page: str) -> int:
+    return int(page.split(":")[2].split("/", maxsplit=1)[0])
+
+
+def test_it_is_opened_once(here: Platform, host: Threads, tmp_path: Path):
+    """The page has the name of what it shows in it; asked again, it is the same one."""
+    page = tensorboard.start(here, "tr-1", tmp_path / "tb")
+    assert page.endswith("/tensorboard-tr-1/")
+    assert tensorboard.start(here, "tr-1", tmp_path / "tb") == page
+    assert tensorboard.page(here, "tr-1") == page
+    assert tensorboard.pages(here) == {"tr-1": page}
+    assert tensorboard.start(here, "tr-2", tmp_path / "tb") != page
+
+
+def test_a_port_that_another_listens_on_is_not_taken(here: Platform, host: Threads, tmp_path: Path):
+    """Somebody's own TensorBoard on the first port is left alone."""
+    first = here.settings.ports.tensorboard_first
+    foreign = serve(first, "/")
+    try:
+        assert port_of(tensorboard.start(here, "tr-1", tmp_path / "tb")) > first
+    finally:
+        foreign.shutdown()
+        foreign.server_close()
+
+
+@pytest.mark.parametrize("state", [State.STOPPED, State.RUNNING, State.FAILED])
+def test_one_whose_port_was_taken_meanwhile_moves(here: Platform, host: Threads, tmp_path: Path, state: State):
+    """Whatever the host says of it: the page that answers there is another's."""
+    before = port_of(tensorboard.start(here, "tr-1", tmp_path / "tb"))
+    host.idle("tensorboard-tr-1")
+    host.states["tensorboard-tr-1"] = state
+    foreign = serve(before, "/")
+    try:
+        page = tensorboard.start(here, "tr-1", tmp_path / "tb")
+    finally:
+        foreign.shutdown()
+        foreign.server_close()
+    assert port_of(page) != before
+    assert host.states["tensorboard-tr-1"] == State.RUNNING
+
+
+def test_those_that_ended_are_closed(here: Platform, host: Threads, tmp_path: Path):
+    """Only those: their records and ports are free, and opened again they are there again."""
+    for name in ("tr-1", "tr-2"):
+        tensorboard.start(here, name, tmp_path / "tb")
+    host.idle("tensorboard-tr-1")
+    assert tensorboard.close_idle(here) == ["tr-1"]
+    assert tensorboard.close_idle(here) == []
+    with here.records.reading() as session:
+        assert [row.resource_id for row in services.all_of(session, "tensorboard")] == ["tr-2"]
+    assert "tensorboard-tr-1" not in host.states
+    assert tensorboard.start(here, "tr-1", tmp_path / "tb")
+
+
+def test_an_experiment_takes_its_tensorboard_along(here: Platform, host: Threads, tmp_path: Path, make):
+    """Deleting an experiment closes what was opened over it, and its files go."""
+    from blocks.records import experiments
+    from flows.experiment.flow import delete_in_mlflow
+
+    make(TrainingState.COMPLETE)
+    with here.records.writing() as session:
+        group = experiments.find(session, "group")
+        group.mlflow_id = ""
+    files = here.settings.home / "tensorboard" / group.id
+    tensorboard.start(here, group.id, files)
+    delete_in_mlflow.fn(here, group.id)
+    assert host.states == {}
+    assert not files.exists()

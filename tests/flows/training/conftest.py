@@ -1,0 +1,54 @@
+"""An instance of a training's attempt, with its folders and its log; its door leads nowhere."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from blocks.logs import LocalSink
+from blocks.platform import Platform
+from blocks.records import attempt as verbs
+from blocks.records import trainings
+from flows.controller.assign import Assigner
+from flows.training.assignment import work_folder
+from flows.training.contract import Rank
+from flows.training.door import Door, GivenUp
+from flows.training.instance import Instance, ScriptLog
+
+
+class Told(Door):
+    """A door that keeps what is told, where no controller is asked."""
+
+    def __init__(self, attempt_id: str) -> None:
+        super().__init__("http://127.0.0.1:9", attempt_id)
+        self.warnings: list[str] = []
+        self.confirmed = 0
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def confirm(self) -> None:
+        if self.given_up.is_set():
+            raise GivenUp("This attempt was given up.")
+        self.confirmed += 1
+
+
+@pytest.fixture
+def instance(here: Platform, make: Callable[..., str]) -> Iterator[Callable[..., Instance]]:
+    """Make the instance of a new training's first attempt; fields are those of its request."""
+    logs: list[ScriptLog] = []
+
+    def made(**fields: Any) -> Instance:
+        training_id = make(**fields)
+        with here.records.writing() as session:
+            row = trainings.find(session, training_id)
+            attempt = verbs.grant(session, row, machine="here", memory_bytes=2**30, gpus=[])
+            assignment = Assigner(here).assignment(attempt)
+        log = ScriptLog(LocalSink(here.settings.home, training_id, 1, 0), training_id, 1, 0)
+        logs.append(log)
+        root = work_folder(here.settings.home, assignment.attempt_id) / "instance-0"
+        return Instance(assignment, Rank(0, 1, ("127.0.0.1",), 1), root, here.storage, log, Told(assignment.attempt_id))
+
+    yield made
+    for log in logs:
+        log.close()

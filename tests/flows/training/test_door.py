@@ -1,0 +1,143 @@
+"""An instance and the controller, over HTTP: the real client at the real door."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import uvicorn
+
+from blocks.logs import LocalSink
+from blocks.platform import Platform
+from blocks.records import attempt as verbs
+from blocks.records import trainings
+from blocks.records.tables import Attempt
+from blocks.records.words import TrainingState, Wish
+from flows.controller.assign import Assigner
+from flows.controller.door import app
+from flows.training import door as doors
+from flows.training.door import Door, DoorClosed, GivenUp
+from flows.training.instance import LAST_LINES, ScriptLog
+from flows.training.verdict import Cause, Evidence
+
+T = TrainingState
+SECRET = "secret"
+
+
+@pytest.fixture
+def url(here: Platform) -> Iterator[str]:
+    """Where a controller answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app(Assigner(here), SECRET), log_level="error", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def attempt_id(here: Platform, make: Callable[..., str]) -> str:
+    training_id = make()
+    with here.records.writing() as session:
+        return verbs.grant(session, trainings.find(session, training_id), machine="", memory_bytes=1, gpus=[]).id
+
+
+@pytest.fixture
+def door(url: str, attempt_id: str) -> Door:
+    """The door of the run that holds the attempt."""
+    found = Door(url, attempt_id)
+    assert found.claim(verbs.claim_code(SECRET, attempt_id), "run-1").attempt_id == attempt_id
+    return found
+
+
+def wait_for(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_an_attempt_from_claim_to_end(door: Door, attempt_of: Callable, attempt_id: str):
+    """Every verb in its turn; the end answers what became of the training."""
+    door.run()
+    door.checkpoint(1, "file:///c/1", 2, 3)
+    door.warn("Warning: odd")
+    evidence = Evidence(Cause.EXIT, exit_code=0, last_lines=("done",))
+    door.stage_out(evidence)
+    assert door.end(evidence) == {"state": "COMPLETE", "reason": "", "message": "The script ended with exit code 0."}
+    row = attempt_of(attempt_id)
+    assert (row.training.state, row.evidence["last_lines"], len(row.checkpoints)) == (T.COMPLETE, ["done"], 1)
+
+
+def test_a_second_run_is_given_up(url: str, door: Door, attempt_id: str):
+    """Another process with the same code is told that the attempt is not its own, at once."""
+    with pytest.raises(GivenUp, match="belongs to another run"):
+        Door(url, attempt_id).claim(verbs.claim_code(SECRET, attempt_id), "run-1")
+    door.run()
+
+
+def test_beats_bring_wishes(here: Platform, door: Door, attempt_of: Callable, attempt_id: str, monkeypatch):
+    """While it beats, its progress is seen and a stop arrives."""
+    monkeypatch.setattr(doors, "BEAT_SECONDS", 0.05)
+    door.progress = "epoch 1"
+    with door.beating():
+        wait_for(lambda: attempt_of(attempt_id).progress == "epoch 1")
+        assert door.wish == Wish.NONE
+        with here.records.writing() as session:
+            trainings.wish_stop(session, trainings.find(session, attempt_id.removesuffix("-a1")))
+        wait_for(lambda: door.wish == Wish.STOP)
+    assert not door.given_up.is_set()
+
+
+def test_an_attempt_that_was_given_up_notices(here: Platform, door: Door, attempt_id: str, monkeypatch):
+    """The next beat says so, and every other verb."""
+    monkeypatch.setattr(doors, "BEAT_SECONDS", 0.05)
+    with door.beating():
+        with here.records.writing() as session:
+            attempt = session.get(Attempt, attempt_id)
+            verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
+        assert door.given_up.wait(10)
+    with pytest.raises(GivenUp):
+        door.checkpoint(1, "file:///c/1", 1, 1)
+
+
+def test_a_controller_that_is_away_ends_nothing(attempt_id: str, monkeypatch: pytest.MonkeyPatch):
+    """Beats that nobody hears are said again; what must be told waits for its time and then says who did not answer."""
+    monkeypatch.setattr(doors, "BEAT_SECONDS", 0.02)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    door = Door(nobody, attempt_id)
+    with door.beating():
+        time.sleep(0.2)
+    assert not door.given_up.is_set()
+    with pytest.raises(DoorClosed, match="does not answer"):
+        door._call("run", {}, patience=0.3)
+
+
+def test_a_call_waits_for_a_controller_that_restarts(url: str, door: Door, attempt_of: Callable, attempt_id: str):
+    """A verb that meets a closed door is said again until it is heard."""
+    real, closed = door._once, [DoorClosed("restarting"), DoorClosed("restarting")]
+
+    def once(verb: str, body: dict) -> dict:
+        """Meet a closed door twice."""
+        if closed:
+            raise closed.pop()
+        return real(verb, body)
+
+    door._once = once
+    door.run()
+    assert attempt_of(attempt_id).training.state == T.RUNNING
+
+
+def test_the_last_lines_always_pass(door: Door, here: Platform, attempt_id: str, attempt_of: Callable):
+    """A script that prints the longest lines that a log stores can still tell how it ended."""
+    log = ScriptLog(LocalSink(here.settings.home, attempt_id.removesuffix("-a1"), 1, 0), attempt_id[:-3], 1, 0)
+    log.write([("\x01" * 64 * 1024, 0)] * LAST_LINES)
+    log.close()
+    door.run()
+    evidence = Evidence(Cause.EXIT, exit_code=1, last_lines=tuple(log.last))
+    assert door.end(evidence)["state"] == "FAIL_TRAIN"
+    assert len(attempt_of(attempt_id).evidence["last_lines"]) == LAST_LINES
