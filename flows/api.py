@@ -10,15 +10,19 @@ import inspect
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 from blocks import settings
+from blocks.catalogue.catalogue import Image, InstanceType
 from blocks.errors import Permanent
+from blocks.logs.line import LogLine
 from blocks.platform import Platform
 from blocks.pools.errors import PrefectAway
 from blocks.pools.machine import this_machine
-from blocks.records.words import TERMINAL
+from flows.experiment import reading as experiments
 from flows.faults import ABSENT, Fault, Refused, choices
+from flows.training import reading as trainings
 from flows.training.check import check
 
 POLL_SECONDS = 0.5
@@ -52,6 +56,13 @@ def copy_training(training: str, request_key: str = "", **changes: Any) -> dict[
     return call(flow, {"training": training, "changes": changes, "request_key": request_key})
 
 
+def change_training(training: str, **parameters: Any) -> dict[str, Any]:
+    """Change description and tags of a training; see the flow `change-training` for the parameters."""
+    from flows.training.flow import change_training as flow
+
+    return call(flow, {"training": training} | parameters)
+
+
 def stop_training(training: str) -> dict[str, Any]:
     """Ask a training to stop; see `wait_for` to wait until it has."""
     from flows.training.flow import stop_training as flow
@@ -64,6 +75,20 @@ def delete_training(training: str) -> str:
     from flows.training.flow import delete_training as flow
 
     return call(flow, {"training": training})
+
+
+def change_experiment(experiment: str, **parameters: Any) -> dict[str, Any]:
+    """Change description and tags of an experiment; see the flow `change-experiment` for the parameters."""
+    from flows.experiment.flow import change_experiment as flow
+
+    return call(flow, {"experiment": experiment} | parameters)
+
+
+def retry_experiment(experiment: str) -> dict[str, Any]:
+    """Try the creation of an experiment again that failed."""
+    from flows.experiment.flow import retry_experiment as flow
+
+    return call(flow, {"experiment": experiment})
 
 
 def delete_experiment(experiment: str) -> str:
@@ -80,11 +105,26 @@ def tensorboard(training: str = "", experiment: str = "") -> str:
     return call(flow, {"training": training, "experiment": experiment})
 
 
-def show_training(training: str) -> dict[str, Any]:
-    """Return all of a training, from the records; no run is made."""
-    from flows.training.reading import read
+def reconcile(*, dry_run: bool = False) -> list[dict[str, str]]:
+    """Compare the records with the world and put right what differs; return what did."""
+    from flows.reconcile.flow import reconcile as flow
 
-    return read(Platform(), training)
+    return call(flow, {"dry_run": dry_run})
+
+
+def apply_catalogue() -> int:
+    """Bring the drop-downs of Prefect's forms up to date with the catalogue; return how many forms changed."""
+    from flows.catalogue_forms import apply
+
+    return apply(Platform())
+
+
+# What only reads asks the records; no run is made.
+
+
+def show_training(training: str) -> dict[str, Any]:
+    """Return all of a training."""
+    return trainings.read(Platform(), training)
 
 
 def list_trainings(
@@ -95,10 +135,34 @@ def list_trainings(
     limit: int = 50,
     offset: int = 0,
 ) -> list[dict[str, Any]]:
-    """Return a page of the trainings that match, newest first, from the records; no run is made."""
-    from flows.training.reading import look
+    """Return a page of the trainings that match, newest first."""
+    return trainings.look(Platform(), experiment, list(states), tags or {}, limit, offset)[0]
 
-    return look(Platform(), experiment, list(states), tags or {}, limit, offset)[0]
+
+def training_logs(training: str, lines: int = 200) -> list[LogLine]:
+    """Return the last lines of a training's log."""
+    platform = Platform()
+    return platform.logs.tail(trainings.read(platform, training)["id"], lines)
+
+
+def show_experiment(experiment: str) -> dict[str, Any]:
+    """Return all of an experiment."""
+    return experiments.read(Platform(), experiment)
+
+
+def list_experiments(*, limit: int = 50, offset: int = 0) -> list[dict[str, Any]]:
+    """Return a page of the experiments, newest first."""
+    return experiments.look(Platform(), limit, offset)[0]
+
+
+def images() -> Sequence[Image]:
+    """Return the images that trainings can run in."""
+    return Platform().catalogue.images
+
+
+def instance_types() -> Sequence[InstanceType]:
+    """Return the instance types."""
+    return Platform().catalogue.instance_types
 
 
 def board(name: Literal["trainings", "experiments"] = "trainings") -> str:
@@ -132,7 +196,7 @@ def wait_for(
     while True:
         found = show_training(training)
         tell(found)
-        if found["state"] in TERMINAL:
+        if found["state"] in trainings.ENDED:
             return found
         if time.monotonic() > end:
             raise TookTooLong(f"The training {training} is still {found['state']} after {seconds:g} s; it goes on.")
@@ -148,7 +212,16 @@ def call(flow: Any, parameters: dict[str, Any]) -> Any:
     """
     if faults := name_faults(flow, parameters):
         raise Refused(faults)
-    return asyncio.run(flow(**parameters))
+
+    def run() -> Any:
+        return asyncio.run(flow(**parameters))
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return run()
+    with ThreadPoolExecutor(1) as beside:  # a notebook's cell runs in a loop already
+        return beside.submit(run).result()
 
 
 def name_faults(flow: Any, parameters: dict[str, Any]) -> list[Fault]:

@@ -51,6 +51,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def minutes(seconds: float) -> str:
+    """Return a span of time that is still growing, in whole minutes: what shows it need not change each second."""
+    return "< 1 min" if seconds < 60 else duration(seconds // 60 * 60).removesuffix(" 0 s")
+
+
 def size(count: float) -> str:
     """Return bytes as people read them."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -2,12 +2,13 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from blocks.tracking.entities import LONGEST_TAG, LONGEST_VALUE, batches, pairs
+from blocks.tracking.entities import LONGEST_TAG, LONGEST_VALUE, batches, key_for, pairs
 from blocks.tracking.errors import NotFound, Rejected
 
 if TYPE_CHECKING:
@@ -75,10 +76,13 @@ class Tracking:
         self._tag_experiment(experiment_id, given)
         return experiment_id
 
-    def change_experiment(self, experiment_id: str, description: str | None, tags: Mapping[str, str]) -> None:
-        """Set the description (None: leave it) and these tags; other tags stay."""
+    def change_experiment(
+        self, experiment_id: str, description: str | None, tags: Mapping[str, str], *, gone: Iterable[str] = ()
+    ) -> None:
+        """Set the description (None: leave it) and these tags, and delete those that are `gone`; others stay."""
         text = {} if description is None else {DESCRIPTION_TAG: description}
         self._tag_experiment(experiment_id, dict(tags) | text)
+        self._untag("experiments/delete-experiment-tag", {"experiment_id": experiment_id}, gone)
 
     def delete_experiment(self, experiment_id: str) -> None:
         """Delete the experiment and its runs, its name free for another; one that is gone is fine.
@@ -138,6 +142,11 @@ class Tracking:
         for batch in batches(pairs(tags, LONGEST_TAG)):
             self._rest.post("runs/log-batch", {"run_id": run_id, "tags": batch})
 
+    def change_run(self, run_id: str, description: str, tags: Mapping[str, str], *, gone: Iterable[str] = ()) -> None:
+        """Set the description and these tags of a run, and delete those that are `gone`; others stay."""
+        self.set_tags(run_id, dict(tags) | {DESCRIPTION_TAG: description})
+        self._untag("runs/delete-tag", {"run_id": run_id}, gone)
+
     def delete_run(self, run_id: str) -> None:
         """Delete the run; one that is gone is fine."""
         try:
@@ -181,6 +190,11 @@ class Tracking:
     def _tag_experiment(self, experiment_id: str, tags: Mapping[str, str]) -> None:
         for pair in pairs(tags, LONGEST_TAG):
             self._rest.post("experiments/set-experiment-tag", {"experiment_id": experiment_id, **pair})
+
+    def _untag(self, verb: str, whose: Mapping[str, str], names: Iterable[str]) -> None:
+        for name in names:
+            with suppress(NotFound):
+                self._rest.post(verb, {**whose, "key": key_for(name)})
 
     def _run_of(self, experiment_id: str, training_id: str) -> dict[str, Any] | None:
         body = {

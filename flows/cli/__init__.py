@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 import typer
 
 from blocks.errors import BlockError
-from flows.cli import catalogue, experiment, storage, training
+from flows.cli import catalogue, experiment, reconcile, storage, tensorboard, training
 from flows.cli.output import fail
 from flows.faults import Refused
 
@@ -23,8 +23,8 @@ app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(storage.app, name="storage")
 app.command("images")(catalogue.images)
 app.command("instance-types")(catalogue.instance_types)
-app.command("tensorboard")(training.tensorboard)
-app.command("reconcile")(training.reconcile)
+app.command("tensorboard")(tensorboard.tensorboard)
+app.command("reconcile")(reconcile.reconcile)
 
 
 def main() -> None:

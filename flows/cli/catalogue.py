@@ -24,16 +24,26 @@ def instance_types(as_json: AsJson = False) -> None:
     if as_json:
         return print_json([t.model_dump(mode="json") | {"refused_here": t.fits(machine) or ""} for t in found])
     lines = [
-        (t.name, f"{t.vcpus:g}", f"{t.memory_gb:g} GB", f"{t.gpus} {t.gpu_kind}", t.pool, t.fits(machine) or "yes")
+        (
+            t.name,
+            f"{t.vcpus:g}",
+            f"{t.memory_gb:g} GB",
+            f"{t.gpus} {t.gpu_kind}",
+            f"{t.price_per_hour:g}",
+            t.pool,
+            t.fits(machine) or "yes",
+        )
         for t in found
     ]
-    return print_table(("name", "vCPU", "memory", "GPUs", "pool", "fits here"), lines)
+    return print_table(("name", "vCPU", "memory", "GPUs", "price per hour", "pool", "fits here"), lines)
 
 
 @app.command()
-def apply() -> None:
+def apply(as_json: AsJson = False) -> None:
     """Bring the drop-downs of Prefect's forms up to date with the catalogue."""
     from flows.catalogue_forms import apply as put
 
     changed = put(Platform())
-    console.print(f"{changed} form(s) were brought up to date.")
+    if as_json:
+        return print_json({"changed": changed})
+    return console.print(f"{changed} form(s) were brought up to date.")

@@ -5,12 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from blocks.platform import Platform
-from flows.cli.output import AsJson, Cell, coloured, console, pairs, print_json, print_table
+from flows.cli.output import AsJson, Cell, Name, coloured, console, pairs, print_json, print_table
 from flows.experiment import reading
 from flows.markdown import moment
 
 app = typer.Typer(help="Experiments: groups of trainings.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="Its name or id.")]
 Tags = Annotated[list[str], typer.Option("--tag", help="key=value; may be repeated.")]
 
 
@@ -57,9 +56,8 @@ def change(
     """Change the description and the tags."""
     asked = changes(description, tag, no_tags)
     from flows import api
-    from flows.experiment.flow import change_experiment
 
-    _print(api.call(change_experiment, {"experiment": experiment} | asked), as_json)
+    _print(api.change_experiment(experiment, **asked), as_json)
 
 
 def changes(description: str | None, tag: list[str] | None, no_tags: bool) -> dict[str, Any]:
@@ -77,17 +75,19 @@ def changes(description: str | None, tag: list[str] | None, no_tags: bool) -> di
 def retry(experiment: Name, as_json: AsJson = False) -> None:
     """Try a failed creation again."""
     from flows import api
-    from flows.experiment.flow import retry_experiment
 
-    _print(api.call(retry_experiment, {"experiment": experiment}), as_json)
+    _print(api.retry_experiment(experiment), as_json)
 
 
 @app.command()
-def delete(experiment: Name) -> None:
+def delete(experiment: Name, as_json: AsJson = False) -> None:
     """Delete an experiment that has no trainings."""
     from flows import api
 
-    console.print(api.delete_experiment(experiment), markup=False)
+    told = api.delete_experiment(experiment)
+    if as_json:
+        return print_json({"deleted": experiment, "message": told})
+    return console.print(told, markup=False)
 
 
 def _print(found: dict[str, Any], as_json: bool) -> None:

@@ -13,6 +13,8 @@ from rich.text import Text
 from flows.faults import Fault, Refused
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str, typer.Argument(help="Its name or id.")]
+Repeated = Annotated[list[str], typer.Option(help="key=value; may be repeated.")]
 Cell = str | Text
 STYLES = {"COMPLETE": "green", "ACTIVE": "green", "RUNNING": "cyan", "STOPPED": "yellow"}
 

@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from blocks.platform import Platform
 from blocks.storage.location import Location, parse
-from flows.cli.output import AsJson, console, print_json, print_table
+from flows.cli.output import AsJson, console, errors, print_json, print_table
 from flows.markdown import size
 
 app = typer.Typer(help="Files in object stores, on NAS and here.", no_args_is_help=True)
@@ -16,35 +16,43 @@ Where = Annotated[str, typer.Argument(help="obs://…, nas://… or file://…; 
 
 
 @app.command()
-def make(container: Annotated[str, typer.Argument(help="The container's name, or a path in it.")]) -> None:
+def make(
+    container: Annotated[str, typer.Argument(help="The container's name, or a path in it.")], as_json: AsJson = False
+) -> None:
     """Make a container; one that is there stays as it is."""
     platform = Platform()
     place = locate(platform, container)
     platform.storage.ensure_container(place)
-    console.print(f"{place}", markup=False)
+    if as_json:
+        return print_json({"path": str(place)})
+    return console.print(f"{place}", markup=False)
 
 
 @app.command()
-def put(source: Path, where: Where) -> None:
+def put(source: Path, where: Where, as_json: AsJson = False) -> None:
     """Copy a file or folder to a place."""
     platform = Platform()
     place = locate(platform, where)
-    with Progress(console=console, transient=True) as shown:
+    with Progress(console=errors, transient=True) as shown:
         task = shown.add_task(f"to {place}")
         sent = platform.storage.upload(source, place, lambda done, all_: shown.update(task, completed=done, total=all_))
-    console.print(f"{sent.files} file(s), {size(sent.bytes)} at {place}", markup=False)
+    if as_json:
+        return print_json({"path": str(place), "files": sent.files, "bytes": sent.bytes})
+    return console.print(f"{sent.files} file(s), {size(sent.bytes)} at {place}", markup=False)
 
 
 @app.command()
-def get(where: Where, folder: Path) -> None:
+def get(where: Where, folder: Path, as_json: AsJson = False) -> None:
     """Copy what lies at a place into a folder."""
     platform = Platform()
-    with Progress(console=console, transient=True) as shown:
+    with Progress(console=errors, transient=True) as shown:
         task = shown.add_task(f"from {where}")
         got = platform.storage.download(
             locate(platform, where), folder, lambda done, all_: shown.update(task, completed=done, total=all_)
         )
-    console.print(f"{got.files} file(s), {size(got.bytes)} in {folder}", markup=False)
+    if as_json:
+        return print_json({"folder": str(folder), "files": got.files, "bytes": got.bytes})
+    return console.print(f"{got.files} file(s), {size(got.bytes)} in {folder}", markup=False)
 
 
 @app.command("list")

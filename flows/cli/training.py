@@ -1,25 +1,22 @@
-"""`emf training …`, `emf tensorboard`, `emf reconcile`."""
+"""`emf training …`."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from blocks.platform import Platform
-from blocks.records import trainings
-from blocks.records.words import TERMINAL
 from flows.cli.experiment import changes
-from flows.cli.output import AsJson, Cell, coloured, console, pairs, print_json, print_list, print_table
-from flows.cli.storage import written_out
-from flows.faults import Fault, Refused
+from flows.cli.output import AsJson, Name, Repeated, coloured, console, pairs, print_json, print_list
+from flows.cli.training_create import create
+from flows.cli.training_logs import logs
+from flows.cli.training_page import print_page
 from flows.markdown import duration, moment
 from flows.training import reading
 
 app = typer.Typer(help="Trainings: your script, your data, a machine.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="Its name or id.")]
-Repeated = Annotated[list[str], typer.Option(help="key=value; may be repeated.")]
+app.command()(create)
+app.command()(logs)
 
 
 @app.command("list")
@@ -54,88 +51,7 @@ def list_(
 @app.command()
 def show(training: Name, as_json: AsJson = False) -> None:
     """Show all of a training."""
-    _print(reading.read(Platform(), training), as_json)
-
-
-@app.command()
-def create(  # noqa: PLR0913, PLR0917
-    file: Annotated[Path | None, typer.Option(help="A request as YAML or JSON; options go before it.")] = None,
-    name: str | None = None,
-    experiment: str | None = None,
-    algorithm_path: str | None = None,
-    entry_point: str | None = None,
-    image: str | None = None,
-    instance_type: str | None = None,
-    output_path: str | None = None,
-    checkpoint_path: str | None = None,
-    description: str | None = None,
-    maximum_time: str | None = None,
-    data_storage_gb: int | None = None,
-    instance_count: int | None = None,
-    processes_per_node: int | None = None,
-    use_torchrun: Annotated[bool | None, typer.Option("--use-torchrun/--no-torchrun")] = None,
-    log_management: Annotated[bool | None, typer.Option("--log-management/--no-log-management")] = None,
-    hp: Annotated[list[str], typer.Option("--hp", help="A hyperparameter, key=value; may be repeated.")] = [],  # noqa: B006
-    data_set: Annotated[list[str], typer.Option(help="name=path; may be repeated.")] = [],  # noqa: B006
-    tag: Repeated = [],  # noqa: B006
-    request_key: str | None = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow its log until it has ended.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Create a training."""
-    given = {key: value for key, value in locals().items() if value not in (None, [])}
-    for ours in ("file", "hp", "data_set", "tag", "wait", "as_json"):
-        given.pop(ours, None)
-    request = _request_file(file) | given
-    before: Any = request.get("hyperparameters") or {}
-    if hp and isinstance(before, dict):  # anything else is told as a fault, with all others
-        request["hyperparameters"] = before | pairs(hp, "hp")
-    if data_set:
-        request["data_sets"] = [{"name": key, "path": path} for key, path in pairs(data_set, "data-set").items()]
-    if tag:
-        request["tags"] = pairs(tag, "tag")
-    from flows import api
-
-    made = api.create_training(**_with_places(request))
-    if wait:
-        _follow(made["id"])
-        made = reading.read(Platform(), made["id"])
-    _print(made, as_json)
-    if wait and made["state"] != "COMPLETE":
-        raise typer.Exit(1)
-
-
-def _request_file(file: Path | None) -> dict[str, Any]:
-    if file is None:
-        return {}
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Refused([Fault("file", str(file), f"cannot be read: {error}", "Give YAML or JSON.")]) from error
-    if not isinstance(found, dict):
-        raise Refused([Fault("file", str(file), "holds no fields and values", "Write name: …, experiment: …")])
-    return {str(key): value for key, value in found.items()}  # pyright: ignore
-
-
-def _with_places(request: dict[str, Any]) -> dict[str, Any]:
-    """Let CONTAINER/PATH stand for a path in the platform's own object store."""
-    platform = Platform()
-
-    def whole(path: Any) -> Any:
-        return written_out(platform, path) if isinstance(path, str) and _is_short(path) else path
-
-    for field in ("algorithm_path", "output_path", "checkpoint_path"):
-        if field in request:
-            request[field] = whole(request[field])
-    data_sets = request.get("data_sets")
-    for entry in data_sets if isinstance(data_sets, list) else []:  # pyright: ignore
-        if isinstance(entry, dict) and "path" in entry:
-            entry["path"] = whole(entry["path"])
-    return request
-
-
-def _is_short(path: str) -> bool:
-    return "://" not in path and not path.startswith(("/", ".")) and "/" in path
+    print_page(reading.read(Platform(), training), as_json)
 
 
 @app.command()
@@ -156,7 +72,7 @@ def copy(
         changed["hyperparameters"] = before | pairs(hp, "hp")
     from flows import api
 
-    _print(api.copy_training(training, request_key, **changed), as_json)
+    print_page(api.copy_training(training, request_key, **changed), as_json)
 
 
 def _value(text: str) -> Any:
@@ -177,100 +93,33 @@ def change(
     """Change the description and the tags."""
     asked = changes(description, tag, no_tags)
     from flows import api
-    from flows.training.flow import change_training
 
-    _print(api.call(change_training, {"training": training} | asked), as_json)
+    print_page(api.change_training(training, **asked), as_json)
 
 
 @app.command()
-def stop(training: Name, wait: Annotated[bool, typer.Option("--wait", help="Wait until it has.")] = False) -> None:
+def stop(
+    training: Name,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Stop a training; its script gets time to save."""
     from flows import api
 
     found = api.stop_training(training)
     if wait:
         found = api.wait_for(found["id"], seconds=120)
-    console.print(f"{found['name']} ({found['id']}) is {found['state']}.", markup=False)
+    if as_json:
+        return print_json(found)
+    return console.print(f"{found['name']} ({found['id']}) is {found['state']}.", markup=False)
 
 
 @app.command()
-def delete(training: Name) -> None:
+def delete(training: Name, as_json: AsJson = False) -> None:
     """Delete a training that has ended; what it put out stays."""
     from flows import api
 
-    console.print(api.delete_training(training), markup=False)
-
-
-@app.command()
-def logs(
-    training: Name,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the training has ended.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines; 0 means all.")] = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Print a training's log."""
-    platform = Platform()
-    with platform.records.reading() as session:
-        training_id = trainings.find(session, training).id
-    if follow:
-        return _follow(training_id)
-    found = platform.logs.tail(training_id, lines) if lines else platform.logs.follow(training_id, lambda: True)
-    for line in found:
-        typer.echo(json.dumps(line._asdict(), default=str, ensure_ascii=False) if as_json else line.body)
-    return None
-
-
-def _follow(training_id: str) -> None:
-    platform = Platform()
-
-    def has_ended() -> bool:
-        with platform.records.reading() as session:
-            return trainings.find(session, training_id).state in TERMINAL
-
-    for line in platform.logs.follow(training_id, has_ended):
-        typer.echo(line.body)
-
-
-def tensorboard(training: str = "", experiment: str = "", as_json: AsJson = False) -> None:
-    """Open TensorBoard over a training, or over all of an experiment."""
-    from flows import api
-
-    page = api.tensorboard(training, experiment)
+    told = api.delete_training(training)
     if as_json:
-        return print_json({"page": page})
-    return console.print(page, markup=False)
-
-
-def reconcile(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Compare the records with the world, and put right what differs."""
-    from flows import api
-    from flows.reconcile.flow import reconcile as flow
-
-    found = api.call(flow, {"dry_run": dry_run})
-    if as_json:
-        return print_json(found)
-    return print_table(("attempt", "repair", "what"), [(f["attempt"], f["repair"], f["what"]) for f in found])
-
-
-def _print(found: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        return print_json(found)
-    facts: list[tuple[str, Cell]] = [
-        ("state", coloured(found["state"]) + (f" ({found['reason']})" if found["reason"] else "")),
-        ("what", found["message"]),
-        ("id", found["id"]),
-        ("experiment", found["experiment"]),
-        ("trained", f"{duration(found['seconds_trained'])} of {found['request']['maximum_time']}"),
-        ("hyperparameters", ", ".join(f"{k}={v}" for k, v in found["request"]["hyperparameters"].items())),
-        ("tags", ", ".join(f"{k}={v}" for k, v in found["tags"].items())),
-        ("model", found["model"] if found["state"] == "COMPLETE" else ""),
-        ("checkpoints", "\n".join(found["checkpoints"])),
-        *found["pages"].items(),
-        ("last lines", "\n".join(found["evidence"].get("last_lines", [])) if "FAIL" in found["state"] else ""),
-    ]
-    print_table(("", ""), [(name, value) for name, value in facts if value], found["name"])
-    events = [(moment(e["time"]), coloured(e["state"]) if e["state"] else "", e["message"]) for e in found["events"]]
-    return print_table(("when (UTC)", "", "what happened"), events)
+        return print_json({"deleted": training, "message": told})
+    return console.print(told, markup=False)

@@ -28,6 +28,7 @@ from blocks.tracking import RunStatus
 from flows.controller.pulse import Pulse
 from flows.reconcile.repair import reconcile
 from flows.reconcile.tidy import tidy
+from flows.tensorboard import service as tensorboard
 from flows.training.queue import Held, Want, take_turns
 
 ROUND_SECONDS = 1.0
@@ -85,7 +86,7 @@ class Watch:
 
     def run_tidy(self) -> None:
         """Tidy until `stop`."""
-        self._go((self.tidy,), TIDY_SECONDS, TIDY_PATIENCE_SECONDS)
+        self._go((self.tidy, self.close_idle), TIDY_SECONDS, TIDY_PATIENCE_SECONDS)
 
     def _go(self, steps: Sequence[Callable[[], None]], pause: float, patience: float) -> None:
         loop = threading.current_thread().name
@@ -229,6 +230,11 @@ class Watch:
         """Keep what ended attempts left, and remove their folders."""
         for attempt_id in tidy(self.platform):
             log.info("tidied", attempt=attempt_id)
+
+    def close_idle(self) -> None:
+        """Give back the ports of TensorBoards at which nobody looks any more."""
+        for resource_id in tensorboard.close_idle(self.platform):
+            log.info("closed", tensorboard=resource_id)
 
     def tell_mlflow(self) -> None:
         """Give the MLflow run of every ended training the status that the training has."""

@@ -35,15 +35,15 @@ def table(lines: Sequence[Row], total: int, forms: Forms) -> str:
 def _pages(row: Row, forms: Forms) -> str:
     show = forms.link("details", "show-experiment", {"experiment": row["id"]})
     board = forms.link("TensorBoard", "tensorboard", {"experiment": row["id"]})
-    if not row["mlflow_experiment_id"]:
-        return f"{show} · {board}"
-    mlflow = f"[mlflow]({forms.where.mlflow_url}/#/experiments/{row['mlflow_experiment_id']})"
-    return f"{mlflow} · {board} · {show}"
+    mlflow = f"[mlflow]({row['mlflow_page']}) · " if row["mlflow_page"] else ""
+    return f"{mlflow}{board} · {show}"
 
 
 def _actions(row: Row, forms: Forms) -> str:
     this = {"experiment": row["id"]}
     delete = forms.link("delete", "delete-experiment", this)
+    if row["state"] in ("DELETE_IN_PROGRESS", "DELETE_FAILED"):
+        return forms.link("delete again", "delete-experiment", this)
     if row["state"] == "CREATE_FAILED":
         return f"{forms.link('retry', 'retry-experiment', this)} · {delete}"
     train = forms.link("train", "create-training", {"experiment": row["name"]})

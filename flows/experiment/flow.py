@@ -1,7 +1,9 @@
 """The flows of experiments: create, list, show, change, retry, delete."""
 
 import shutil
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from blocks.errors import Permanent, Temporary
 from blocks.platform import Platform
@@ -9,6 +11,7 @@ from blocks.records import experiments
 from blocks.records.tables import Experiment
 from blocks.records.transitions import transition
 from blocks.records.words import ExperimentState, Reason
+from flows.change import asked, gone, parse_change
 from flows.control import control_flow, show, verb
 from flows.experiment import board, reading, spec
 from flows.forms import Forms
@@ -35,14 +38,16 @@ async def create_experiment(
         if_exists: What to do when there is one with this name: refuse, or use that one as it is.
     """
     platform = Platform()
-    asked = check(name=name, description=description, tags=tags)
-    made = await ensure(platform, asked, use_existing=if_exists == "use")
+    wanted = check(name=name, description=description, tags=tags)
+    made = await ensure(platform, wanted, use_existing=if_exists == "use")
     await show(board.page(made))
     return made
 
 
 @control_flow("list-experiments")
-async def list_experiments(limit: int = 50, offset: int = 0) -> list[dict[str, Any]]:
+async def list_experiments(
+    limit: Annotated[int, Field(ge=1, le=500)] = 50, offset: Annotated[int, Field(ge=0)] = 0
+) -> list[dict[str, Any]]:
     """List the experiments, newest first, as a page among this run's artifacts.
 
     Args:
@@ -72,8 +77,8 @@ async def change_experiment(
     experiment: str,
     description: str = "",
     tags: dict[str, str] = {},  # noqa: B006
-    change_description: bool = True,
-    change_tags: bool = True,
+    change_description: bool = False,
+    change_tags: bool = False,
 ) -> dict[str, Any]:
     """Change the description and the tags of an experiment.
 
@@ -81,13 +86,12 @@ async def change_experiment(
         experiment: Its name or id.
         description: The new description, at most 255 characters.
         tags: The new tags, all of them.
-        change_description: Off: the description stays as it is.
-        change_tags: Off: the tags stay as they are.
+        change_description: Needed only to empty the description: an empty one changes nothing otherwise.
+        change_tags: Needed only to take all tags away: no tags change nothing otherwise.
     """
-    asked = {"description": description} if change_description else {}
-    asked |= {"tags": tags} if change_tags else {}
+    wanted = asked(description, tags, change_description=change_description, change_tags=change_tags)
     platform = Platform()
-    change(platform, experiment, asked)
+    change_in_mlflow(platform, experiment, change(platform, experiment, wanted))
     return await _show_again(platform, experiment)
 
 
@@ -173,14 +177,23 @@ describe = verb(reading.read)
 
 
 @verb
-def change(platform: Platform, experiment: str, asked: dict[str, Any]) -> None:
-    """Change the record, then MLflow's copy of it."""
-    wanted = spec.parse_change(asked)
+def change(platform: Platform, experiment: str, wanted: dict[str, object]) -> list[str]:
+    """Change the record; returns the tags that it no longer has."""
+    wish = parse_change(wanted)
     with platform.records.writing() as session:
         row = experiments.find(session, experiment)
-        experiments.change(session, row, description=wanted.description, tags=wanted.tags)
+        left = gone(row.tags, wish)
+        experiments.change(session, row, description=wish.description, tags=wish.tags)
+    return left
+
+
+@verb
+def change_in_mlflow(platform: Platform, experiment: str, left: list[str]) -> None:
+    """Change MLflow's copy of description and tags."""
+    with platform.records.reading() as session:
+        row = experiments.find(session, experiment)
     if row.mlflow_id:
-        platform.tracking.change_experiment(row.mlflow_id, row.description, row.tags)
+        platform.tracking.change_experiment(row.mlflow_id, row.description, row.tags, gone=left)
 
 
 @verb

@@ -12,7 +12,7 @@ def look(platform: Platform, limit: int, offset: int) -> tuple[list[dict[str, An
     """Return one page of the experiments, newest first, and how many there are."""
     with platform.records.reading() as session:
         rows, total = experiments.page(session, limit=limit, offset=offset)
-    return [view.summary(row, trainings) for row, trainings in rows], total
+    return [view.summary(row, trainings, platform.tracking) for row, trainings in rows], total
 
 
 def read(platform: Platform, experiment: str) -> dict[str, Any]:
@@ -24,4 +24,4 @@ def read(platform: Platform, experiment: str) -> dict[str, Any]:
     with platform.records.reading() as session:
         row = experiments.find(session, experiment)
         events = events_of(session, "experiment", row.id)
-        return view.detail(row, experiments.trainings_of(session, row), events, platform.settings.mlflow_url)
+        return view.detail(row, experiments.trainings_of(session, row), events, platform.tracking)

@@ -18,14 +18,6 @@ class ExperimentSpec(BaseModel):
     tags: Tags = {}
 
 
-class ExperimentChange(BaseModel):
-    """What of an experiment changes; what is None stays. Tags are replaced as a whole."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    description: Description | None = None
-    tags: Tags | None = None
-
-
 def parse(raw: Mapping[str, object]) -> ExperimentSpec:
     """Return the new experiment that was asked for.
 
@@ -33,12 +25,3 @@ def parse(raw: Mapping[str, object]) -> ExperimentSpec:
         Refused: with every fault of the request.
     """
     return validated(ExperimentSpec, raw, tag_faults(raw.get("tags")))
-
-
-def parse_change(raw: Mapping[str, object]) -> ExperimentChange:
-    """Return the change that was asked for.
-
-    Raises:
-        Refused: with every fault of the request.
-    """
-    return validated(ExperimentChange, raw, tag_faults(raw.get("tags")))

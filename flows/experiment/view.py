@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from blocks.records.tables import Event, Experiment, Training
+from blocks.tracking import Tracking
 
 
-def summary(row: Experiment, trainings: int) -> dict[str, Any]:
+def summary(row: Experiment, trainings: int, tracking: Tracking) -> dict[str, Any]:
     """Return a line of the list."""
     return {
         "id": row.id,
@@ -20,13 +21,15 @@ def summary(row: Experiment, trainings: int) -> dict[str, Any]:
         "created_at": row.created_at.isoformat(),
         "changed_at": row.changed_at.isoformat(),
         "mlflow_experiment_id": row.mlflow_id,
+        "mlflow_page": tracking.experiment_page(row.mlflow_id) if row.mlflow_id else "",
     }
 
 
-def detail(row: Experiment, trainings: Sequence[Training], events: Sequence[Event], mlflow_url: str) -> dict[str, Any]:
-    """Return all of it: its trainings, its events, its page."""
-    return summary(row, len(trainings)) | {
-        "mlflow_page": f"{mlflow_url}/#/experiments/{row.mlflow_id}" if row.mlflow_id else "",
+def detail(
+    row: Experiment, trainings: Sequence[Training], events: Sequence[Event], tracking: Tracking
+) -> dict[str, Any]:
+    """Return all of it: its trainings and its events too."""
+    return summary(row, len(trainings), tracking) | {
         "trainings": [{"id": t.id, "name": t.name, "state": t.state, "reason": t.reason} for t in trainings],
         "events": [event_line(event) for event in events],
     }

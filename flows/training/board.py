@@ -1,14 +1,19 @@
 """Trainings on Prefect's pages: the board, kept current by the controller, and the page of one training."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from signal import Signals
 from typing import Any
 
-from blocks.records.words import TERMINAL
+from blocks.records.words import TERMINAL, TrainingState
 from flows.forms import Forms
-from flows.markdown import cell, code, duration, fenced, moment, rows, size, whole
+from flows.markdown import cell, code, duration, fenced, minutes, moment, rows, size, whole
+from flows.training.verdict import Evidence
 
 KEY = "trainings"
 DESCRIPTION = "The trainings, newest first"
+LONGEST_LINK = 6000  # characters; a board of a hundred whole requests is slow, and browsers have a limit
+DELETING = (TrainingState.DELETE_IN_PROGRESS, TrainingState.DELETE_FAILED)
 TOLD = 160  # characters; all of it is on the training's own page
 Row = dict[str, Any]
 
@@ -21,7 +26,7 @@ def table(lines: Sequence[Row], total: int, forms: Forms) -> str:
             f"**{cell(row['name'])}**<br>{whole(row['id'])}",
             cell(row["experiment"]),
             _state(row),
-            f"{whole(moment(row['created_at']))}<br>{whole(duration(row['seconds_trained']))}",
+            f"{whole(moment(row['created_at']))}<br>{whole(_trained(row))}",
             _pages(row, forms),
             _actions(row, forms),
         )
@@ -31,6 +36,10 @@ def table(lines: Sequence[Row], total: int, forms: Forms) -> str:
     shown = f"{len(lines)} of {total}" if total > len(lines) else f"{total}"
     listed = rows(head, body) if body else "*There is no training yet.*"
     return f"## Trainings ({shown})\n\n{new} · {forms.link('list with a filter', 'list-trainings')}\n\n{listed}\n"
+
+
+def _trained(row: Row) -> str:
+    return duration(row["seconds_trained"]) if row["state"] in TERMINAL else minutes(row["seconds_trained"])
 
 
 def _state(row: Row) -> str:
@@ -49,10 +58,21 @@ def _pages(row: Row, forms: Forms) -> str:
 
 def _actions(row: Row, forms: Forms) -> str:
     this = {"training": row["id"]}
-    copy = forms.link("copy", "create-training", row["request"])
+    copy = _copy(row, forms)
+    if row["state"] in DELETING:
+        return f"{copy} · {forms.link('delete again', 'delete-training', this)}"
     if row["state"] in TERMINAL:
         return f"{copy} · {forms.link('delete', 'delete-training', this)}"
     return f"{forms.link('stop', 'stop-training', this)} · {copy}"
+
+
+def _copy(row: Row, forms: Forms) -> str:
+    """Return the link to the form with every setting in it, or, where a browser would not take it, with the id."""
+    now = {"description": row["description"], "tags": row["tags"]}
+    filled = forms.link("copy", "create-training", row["request"] | now)
+    if len(filled) <= LONGEST_LINK:
+        return filled
+    return forms.link("copy", "copy-training", {"training": row["id"]})
 
 
 def page(found: Row) -> str:
@@ -106,6 +126,36 @@ def _attempts(found: Row) -> list[tuple[str, ...]]:
         )
         for a in found["attempts"]
     ]
+
+
+def end_page(evidence: Evidence, state: str, message: str) -> str:
+    """Return the page of an attempt's own run: what became of the training, how its script ended, its last lines.
+
+    Args:
+        evidence: what is known of the attempt's end.
+        state: the training's state after it.
+        message: what there is to say of that.
+    """
+    parts = [f"## {cell(state)}", f"> {cell(message)}"] if message else [f"## {cell(state)}"]
+    facts = {
+        "exit code": "" if evidence.exit_code is None else str(evidence.exit_code),
+        "signal": _signal(evidence.signal),
+        "most memory": size(evidence.peak_memory_bytes) if evidence.peak_memory_bytes else "",
+        "error": cell(evidence.error),
+    }
+    known = [(f"**{name}**", value) for name, value in facts.items() if value]
+    parts += [rows(("", ""), known)] if known else []
+    if evidence.last_lines:
+        parts += ["### Its last lines", fenced("\n".join(evidence.last_lines))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _signal(number: int | None) -> str:
+    if number is None:
+        return ""
+    with suppress(ValueError):
+        return f"{number} ({Signals(number).name})"
+    return str(number)
 
 
 def log_page(training: str, text: str) -> str:

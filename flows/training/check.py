@@ -107,7 +107,8 @@ def _source_faults(platform: Platform, raw: Mapping[str, object]) -> list[Fault]
         return [Fault("entry_point", entry_point, "is not text in UTF-8", "Name the Python script to start.")]
     except StorageError as error:
         return [Fault("entry_point", entry_point, error.problem.rstrip("."), error.remedy)]
-    fault = arguments.syntax_fault(text, entry_point)
+    image = platform.catalogue.image(str(raw.get("image")))
+    fault = arguments.syntax_fault(text, entry_point, image.python if image else "")
     return [fault] if fault else []
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from blocks.platform import Platform
+from flows.change import asked
 from flows.control import control_flow, show
 from flows.experiment import flow as experiment_flow
 from flows.experiment.spec import ExperimentSpec
@@ -28,6 +29,8 @@ State = Literal[
     "FAIL_TRAIN_IN_PROGRESS",
     "FAIL_TRAIN",
     "CREATE_FAILED",
+    "DELETE_IN_PROGRESS",
+    "DELETE_FAILED",
 ]
 
 
@@ -151,8 +154,8 @@ async def change_training(
     training: str,
     description: str = "",
     tags: dict[str, str] = {},  # noqa: B006
-    change_description: bool = True,
-    change_tags: bool = True,
+    change_description: bool = False,
+    change_tags: bool = False,
 ) -> dict[str, Any]:
     """Change the description and the tags of a training.
 
@@ -160,13 +163,12 @@ async def change_training(
         training: Its name or id.
         description: The new description, at most 255 characters.
         tags: The new tags, all of them.
-        change_description: Off: the description stays as it is.
-        change_tags: Off: the tags stay as they are.
+        change_description: Needed only to empty the description: an empty one changes nothing otherwise.
+        change_tags: Needed only to take all tags away: no tags change nothing otherwise.
     """
-    asked: dict[str, Any] = {"description": description} if change_description else {}
-    asked |= {"tags": tags} if change_tags else {}
+    wanted = asked(description, tags, change_description=change_description, change_tags=change_tags)
     platform = Platform()
-    work.change(platform, training, asked)
+    work.change_in_mlflow(platform, training, work.change(platform, training, wanted))
     found = work.describe(platform, training)
     await show(board.page(found))
     return found

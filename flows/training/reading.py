@@ -1,12 +1,20 @@
 """Reading trainings: for lists, pages and the terminal. Free of Prefect, so that they answer at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from blocks.platform import Platform
-from blocks.records import trainings
+from blocks.records import experiments, trainings
+from blocks.records.words import TERMINAL, TrainingState
+from flows.faults import Fault, Refused, choices
 from flows.tensorboard import service as tensorboard
 from flows.training import view
+
+ENDED = TERMINAL | {TrainingState.DELETE_IN_PROGRESS, TrainingState.DELETE_FAILED}
+"""A training in one of these will not run any more: nobody need wait for it."""
+NEAREST = 500  # experiments among which the one that was meant is looked for
 
 
 def read(platform: Platform, training: str) -> dict[str, Any]:
@@ -27,8 +35,14 @@ def read(platform: Platform, training: str) -> dict[str, Any]:
 def look(
     platform: Platform, experiment: str, states: list[str], tags: Mapping[str, str], limit: int, offset: int
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return one page of the trainings that match, newest first, and how many match."""
+    """Return one page of the trainings that match, newest first, and how many match.
+
+    Raises:
+        Refused: there is no such experiment or state; with those that there are.
+    """
     with platform.records.reading() as session:
+        if faults := _filter_faults(session, experiment, states):
+            raise Refused(faults)
         rows, total = trainings.page(
             session, experiment=experiment, states=states, tags=tags, limit=limit, offset=offset
         )
@@ -38,3 +52,15 @@ def look(
         if line["id"] in open_ones:
             line["pages"]["tensorboard"] = open_ones[line["id"]]
     return lines, total
+
+
+def _filter_faults(session: Session, experiment: str, states: Sequence[str]) -> list[Fault]:
+    faults = [
+        Fault("states", state, "there is no such state", choices(state, list(TrainingState)))
+        for state in states
+        if state not in list(TrainingState)
+    ]
+    if experiment and experiments.lookup(session, experiment) is None:
+        names = [row.name for row, _ in experiments.page(session, limit=NEAREST, offset=0)[0]]
+        faults.append(Fault("experiment", experiment, "there is no such experiment", choices(experiment, names)))
+    return faults

@@ -100,13 +100,13 @@ def stage_out(instance: Instance, tell: Tell) -> int:
     """Put the model in its place and its marker beside it; returns how many files the model has.
 
     Raises:
-        StepFailed: the place could not be written (STORAGE).
+        StepFailed: the place refused it (OUTPUT) or did not answer (STORAGE).
         Interrupted: a person stopped it, or it was given up; the model has no marker then and does not count.
     """
-    sent = _patiently(instance, Cause.STORAGE, lambda: _send_model(instance, tell))
+    sent = _patiently(instance, Cause.OUTPUT, lambda: _send_model(instance, tell))
     if sent.files:
         instance.door.confirm()  # whoever slept past its lease must not mark what is another attempt's by now
-        _patiently(instance, Cause.STORAGE, lambda: model.mark(instance))
+        _patiently(instance, Cause.OUTPUT, lambda: model.mark(instance))
     return sent.files
 
 

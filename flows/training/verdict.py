@@ -22,7 +22,8 @@ class Cause(StrEnum):
     ORPHANED = "orphaned"  # the run that watched it died
     REQUIREMENTS = "requirements"  # its requirements.txt did not install
     DATA = "data"  # what it reads is not there, or does not fit
-    STORAGE = "storage"  # a place could not be read or written
+    STORAGE = "storage"  # a place did not answer
+    OUTPUT = "output"  # what it made was refused by its place
     IMAGE = "image"  # its environment could not be made
     PLATFORM = "platform"  # we failed
     LOST = "lost"  # nobody saw: the attempt fell silent
@@ -93,12 +94,18 @@ def decide(evidence: Evidence, wish: Wish, *, ended_alike: int = 0, no_further: 
         return Verdict(
             TrainingState.CREATE_IN_PROGRESS, reason, "The platform was stopped; it goes on when that is up."
         )
-    if ended_alike < BUDGET.get(reason, 0) and no_further + 1 < TRIES:
-        return Verdict(TrainingState.CREATE_IN_PROGRESS, reason, f"{message} It is tried again.")
+    # A place that refuses will refuse again, after all the work was done again.
+    budget = 0 if evidence.cause == Cause.OUTPUT else BUDGET.get(reason, 0)
+    if ended_alike < budget and no_further + 1 < TRIES:
+        return Verdict(TrainingState.CREATE_IN_PROGRESS, reason, f"{_sentence(message)} It is tried again.")
     tried = f" It ended like this {ended_alike + 1} times in a row." if ended_alike else ""
-    if no_further + 1 >= TRIES and reason in BUDGET:
+    if no_further + 1 >= TRIES and budget:
         tried = f" It is not tried again: {no_further + 1} attempts came no further."
-    return Verdict(TrainingState.FAIL_TRAIN, reason, message + tried)
+    return Verdict(TrainingState.FAIL_TRAIN, reason, (_sentence(message) + tried) if tried else message)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def explain(evidence: Evidence) -> tuple[Reason, str]:
@@ -116,6 +123,7 @@ def explain(evidence: Evidence) -> tuple[Reason, str]:
         Cause.REQUIREMENTS: (Reason.USER_ERROR, "The packages of requirements.txt did not install: {}"),
         Cause.DATA: (Reason.DATA, "What the training reads could not be staged in: {}"),
         Cause.STORAGE: (Reason.STORAGE, "A storage place could not be reached: {}"),
+        Cause.OUTPUT: (Reason.STORAGE, "What it made could not be put in its place: {}"),
         Cause.IMAGE: (Reason.IMAGE, "The image's environment could not be made: {}"),
         Cause.PLATFORM: (Reason.PLATFORM, "The platform failed, not the script: {}"),
         Cause.LOST: (Reason.MACHINE_LOST, "The run fell silent: its machine or its process is gone. {}"),

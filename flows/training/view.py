@@ -7,6 +7,7 @@ from blocks.records.tables import Attempt, Event, Training
 from blocks.records.trainings import seconds_trained
 from blocks.records.words import Phase
 from blocks.settings import Settings
+from blocks.tracking import Tracking
 from flows.experiment.view import event_line
 from flows.training.checkpoint import KEEP
 
@@ -24,6 +25,7 @@ def summary(row: Training) -> dict[str, Any]:
         "seconds_trained": round(seconds_trained(row), 1),
         "image": row.image,
         "instance_type": row.instance_type,
+        "description": row.description,
         "tags": row.tags,
         "request": row.request,
     }
@@ -43,7 +45,6 @@ def detail(row: Training, events: Sequence[Event], where: Settings) -> dict[str,
     """Return all of it."""
     output = f"{row.request['output_path'].rstrip('/')}/{row.id}"
     return summary(row) | {
-        "description": row.description,
         "evidence": row.evidence,
         "ended_at": row.ended_at.isoformat() if row.ended_at else "",
         "attempts": [_attempt(attempt, where) for attempt in row.attempts],
@@ -61,10 +62,14 @@ def pages(row: Training, where: Settings) -> dict[str, str]:
     """Return the pages of a training that can be opened now."""
     found: dict[str, str] = {}
     if row.attempts and row.attempts[-1].flow_run_id:
-        found["run"] = f"{where.prefect_url}/v2/runs/flow-run/{row.attempts[-1].flow_run_id}"
+        found["run"] = _run_page(row.attempts[-1], where)
     if row.mlflow_run_id:
-        found["mlflow"] = f"{where.mlflow_url}/#/experiments/{row.experiment.mlflow_id}/runs/{row.mlflow_run_id}"
+        found["mlflow"] = Tracking(where.mlflow_url).run_page(row.experiment.mlflow_id, row.mlflow_run_id)
     return found
+
+
+def _run_page(row: Attempt, where: Settings) -> str:
+    return f"{where.prefect_url}/v2/runs/flow-run/{row.flow_run_id}" if row.flow_run_id else ""
 
 
 def _attempt(row: Attempt, where: Settings) -> dict[str, Any]:
@@ -83,5 +88,5 @@ def _attempt(row: Attempt, where: Settings) -> dict[str, Any]:
             {"number": c.number, "path": c.path, "files": c.files, "bytes": c.bytes}
             for c in row.checkpoints[-KEEP:]  # older ones were deleted
         ],
-        "run_page": f"{where.prefect_url}/v2/runs/flow-run/{row.flow_run_id}" if row.flow_run_id else "",
+        "run_page": _run_page(row, where),
     }

@@ -11,8 +11,8 @@ from blocks.records import experiments, trainings
 from blocks.records.tables import Training
 from blocks.records.transitions import note, transition
 from blocks.records.words import Reason, TrainingState
+from flows.change import gone, parse_change
 from flows.control import verb
-from flows.experiment.spec import parse_change
 from flows.tensorboard import service as tensorboard
 from flows.training import reading
 from flows.training.check import Checked, check
@@ -71,14 +71,23 @@ look = verb(reading.look)
 
 
 @verb
-def change(platform: Platform, training: str, asked: Mapping[str, Any]) -> None:
-    """Change the record, then MLflow's copy of it."""
-    wanted = parse_change(asked)
+def change(platform: Platform, training: str, wanted: Mapping[str, object]) -> list[str]:
+    """Change the record; returns the tags that it no longer has."""
+    wish = parse_change(wanted)
     with platform.records.writing() as session:
         row = trainings.find(session, training)
-        trainings.change(session, row, description=wanted.description, tags=wanted.tags)
+        left = gone(row.tags, wish)
+        trainings.change(session, row, description=wish.description, tags=wish.tags)
+    return left
+
+
+@verb
+def change_in_mlflow(platform: Platform, training: str, left: list[str]) -> None:
+    """Change MLflow's copy of description and tags."""
+    with platform.records.reading() as session:
+        row = trainings.find(session, training)
     if row.mlflow_run_id:
-        platform.tracking.set_tags(row.mlflow_run_id, row.tags | {"mlflow.note.content": row.description})
+        platform.tracking.change_run(row.mlflow_run_id, row.description, row.tags, gone=left)
 
 
 @verb

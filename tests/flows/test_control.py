@@ -164,6 +164,42 @@ def test_a_wrong_name_starts_no_run(api: ModuleType):
         api.call(stop_training, {"trainin": "x"})
 
 
+def test_a_flow_runs_where_a_loop_runs_already(api: ModuleType):
+    """A cell of a notebook is inside a loop: the flow gets a thread of its own."""
+
+    async def answered(training: str) -> str:
+        return f"{training} is answered"
+
+    async def cell() -> str:
+        return api.call(_Direct(answered), {"training": "tr-1"})
+
+    assert asyncio.run(cell()) == "tr-1 is answered"
+    assert api.call(_Direct(answered), {"training": "tr-2"}) == "tr-2 is answered"
+
+
+class _Direct:
+    """A flow without a server: it is called as Prefect's are."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.fn = function
+
+    def __call__(self, **parameters: Any) -> Any:
+        return self.fn(**parameters)
+
+
+def test_what_only_reads_needs_no_run(api: ModuleType, make: Callable[..., str]):
+    """Trainings, experiments, logs and the catalogue from Python, with no server."""
+    training_id = make(TrainingState.COMPLETE)
+    assert api.show_training("digits")["id"] == training_id
+    assert [row["name"] for row in api.list_experiments()] == ["group"]
+    assert [row["id"] for row in api.show_experiment("group")["trainings"]] == [training_id]
+    assert api.training_logs(training_id) == []
+    assert "cpu.small" in [kind.name for kind in api.instance_types()]
+    assert "pytorch-2.13-cpu-py311" in [image.name for image in api.images()]
+    with pytest.raises(Refused, match="Did you mean `COMPLETE`"):
+        api.list_trainings(states=["COMPLTE"])
+
+
 def test_a_form_and_a_spec_have_the_same_fields(api: ModuleType):
     """Every field of a training can be given in the form, and the form has no other but the request's key."""
     from flows.training.flow import create_training

@@ -83,6 +83,8 @@ def test_change(tracking: Tracking, key: str, name: str) -> None:
         "c": "3",
         "mlflow.note.content": "설명\nline",
     }
+    tracking.change_experiment(experiment_id, None, {}, gone=["a", "never there"])
+    assert "a" not in seen(tracking, experiment_id)[2]
     with pytest.raises(NotFound):
         tracking.change_experiment("987654321", "x", {})
 

@@ -100,6 +100,10 @@ def test_tags(tracking: Tracking, experiment: str, training: str) -> None:
     tracking.set_tags(run_id, {f"t{n}": "new" for n in range(150)})
     tags = {tag["key"]: tag["value"] for tag in seen(tracking, run_id)["data"]["tags"]}
     assert (tags["t0"], tags["t149"], tags["kept"]) == ("new", "new", "yes")
+    tracking.change_run(run_id, "설명", {"t1": "newer"}, gone=["t0", "never there"])
+    tags = {tag["key"]: tag["value"] for tag in seen(tracking, run_id)["data"]["tags"]}
+    assert "t0" not in tags
+    assert (tags["t1"], tags["kept"], tags["mlflow.note.content"]) == ("newer", "yes", "설명")
 
 
 def test_pages(tracking: Tracking, server: str) -> None:

@@ -16,6 +16,7 @@ from blocks.logs import InstanceLog, LocalSink
 from blocks.platform import Platform
 from blocks.records import attempt as verbs
 from blocks.records import trainings
+from blocks.records.transitions import transition
 from blocks.records.words import Reason, TrainingState
 from flows import cli
 from flows.cli import app
@@ -77,6 +78,15 @@ def test_a_training_as_a_page(emf: Emf, failed: str, by: str):
     """State, reason, what it said last, hyperparameters, events: also texts that look like markup."""
     code, out, _ = emf("training", "show", failed if by == "id" else "digits")
     assert code == 0
+    for text in (
+        "exit code 1",
+        "pytorch-2.13-cpu-py311",
+        "1 × cpu.small",
+        "train.py in file://",
+        "/output",
+        "digits: ",
+    ):
+        assert text in out
     for text in ("FAIL_TRAIN (USER_ERROR)", "[/usr/lib] no such file", "[bold]loss[/red]", "shape=[/3, 4]", "[a]=[/b]"):
         assert text in out
     assert "Attempt 1 holds" in out
@@ -99,6 +109,12 @@ def test_experiments(emf: Emf, make: Callable[..., str]):
     assert json.loads(emf("experiment", "show", "group", "--json")[1])["trainings"][0]["id"] == training_id
 
 
+def test_an_experiment_that_is_nearly_named(emf: Emf, make: Callable[..., str]):
+    """The fault names the one that was meant."""
+    make()
+    assert "Did you mean `group`?" in emf("training", "list", "--experiment", "grop")[2]
+
+
 def test_the_catalogue(emf: Emf):
     """Images and instance types, and which of them this machine can never hold."""
     assert "pytorch-2.13-cpu-py311" in emf("images")[1]
@@ -106,6 +122,7 @@ def test_the_catalogue(emf: Emf):
     kinds = {kind["name"]: kind for kind in json.loads(emf("instance-types", "--json")[1])}
     assert kinds["cpu.small"]["memory_gb"] == 1
     assert "gpu.h100.2" in emf("instance-types")[1]
+    assert "price per hour" in emf("instance-types")[1]
 
 
 def test_files_are_listed(emf: Emf, tmp_path: Path):
@@ -129,6 +146,34 @@ def test_a_log_is_printed_line_by_line(emf: Emf, here: Platform, make: Callable[
     assert [json.loads(line)["body"] for line in lines] == ["[/4]"]
 
 
+def test_files_come_and_go_as_json(emf: Emf, tmp_path: Path):
+    """What was copied where, for programs."""
+    (tmp_path / "a.csv").write_text("12345")
+    place = f"file://{tmp_path}/there"
+    sent = json.loads(emf("storage", "put", str(tmp_path / "a.csv"), place, "--json")[1])
+    assert (sent["files"], sent["bytes"]) == (1, 5)
+    got = json.loads(emf("storage", "get", place, str(tmp_path / "back"), "--json")[1])
+    assert got == {"folder": str(tmp_path / "back"), "files": 1, "bytes": 5}
+
+
+@pytest.mark.parametrize("state", [T.COMPLETE, T.DELETE_FAILED])
+def test_following_ends_with_the_training(emf: Emf, here: Platform, make: Callable[..., str], state: T):
+    """Of what is there the last lines, as data if that is asked for; also one whose deletion failed ends it."""
+    training_id = make(T.COMPLETE)
+    if state != T.COMPLETE:
+        with here.records.writing() as session:
+            row = trainings.find(session, training_id)
+            transition(session, row, T.DELETE_IN_PROGRESS)
+            transition(session, row, state)
+    log = InstanceLog(LocalSink(here.settings.home, training_id, 1, 0), training_id, 1, 0)
+    log.write([(str(number), 0) for number in range(5)])
+    log.close()
+    assert emf("training", "logs", training_id, "--follow")[1].split() == ["0", "1", "2", "3", "4"]
+    assert emf("training", "logs", training_id, "-f", "-n", "2")[1].split() == ["3", "4"]
+    lines = emf("training", "logs", training_id, "-f", "-n", "1", "--json")[1].splitlines()
+    assert [json.loads(line)["body"] for line in lines] == ["4"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -141,6 +186,9 @@ def test_a_log_is_printed_line_by_line(emf: Emf, here: Platform, make: Callable[
         (["training", "create", "--hp", "a=1", "--hp", "a=2"], 2, "'a' is given twice"),
         (["training", "create", "--file", "/nowhere/request.yaml"], 2, "cannot be read"),
         (["training", "copy", "x", "--set", "name"], 2, "has no ="),
+        (["training", "change", "x"], 2, "nothing is to change"),
+        (["training", "list", "--state", "complte"], 2, "Did you mean `COMPLETE`?"),
+        (["training", "list", "--experiment", "typo"], 2, "there is no such experiment"),
         (["training", "nonsense"], 2, "No such command"),
         (["training", "list", "--limit", "many"], 2, "as an integer"),
     ],

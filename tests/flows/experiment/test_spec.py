@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.experiment.spec import ExperimentChange, ExperimentSpec, parse, parse_change
+from flows.experiment.spec import ExperimentSpec, parse
 from flows.faults import Refused
 
 
@@ -19,15 +19,3 @@ def test_every_fault_is_told_at_once():
     with pytest.raises(Refused) as caught:
         parse(raw)
     assert [fault.field for fault in caught.value.faults] == ["name", "description", "tags['0']", "tags", "tgas"]
-
-
-def test_a_change_leaves_what_is_not_given():
-    """None is "as it was", the empty text and no tags are changes."""
-    assert parse_change({"description": ""}) == ExperimentChange(description="", tags=None)
-    assert parse_change({"tags": {}}).tags == {}
-
-
-def test_a_name_cannot_be_changed():
-    """A change knows description and tags alone."""
-    with pytest.raises(Refused, match="no such field"):
-        parse_change({"name": "other"})

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from blocks.settings import Settings
 from flows.forms import Forms
 from flows.training import board
+from flows.training.verdict import Cause, Evidence
 
 FLOWS = ("create-training", "list-trainings", "stop-training", "delete-training", "training-logs", "tensorboard")
+FLOWS += ("copy-training",)
 TYPED = st.text(max_size=40) | st.text(alphabet="`|\\[]()<>*_~#\n ab", max_size=20)
 
 
@@ -37,6 +39,8 @@ def line(**fields: Any) -> dict[str, Any]:
         "created_at": "2026-11-03T12:00:00+00:00",
         "seconds_trained": 61.0,
         "pages": {},
+        "description": "",
+        "tags": {},
         "request": {"name": "digits"},
     } | fields
 
@@ -62,12 +66,57 @@ def test_what_can_be_done_depends_on_the_state():
 
 def test_links_open_filled_forms():
     """The copy is the form with every setting in it, whatever letters they have; the stop has the id."""
-    request = {"name": "실험 (2)", "hyperparameters": {"a&b": "1|2) x"}, "tags": {"q": "'\""}}
-    found = links(board.table([line(request=request)], 1, forms(*FLOWS)))
-    assert filled(found["copy"]) == request
+    request = {"name": "실험 (2)", "hyperparameters": {"a&b": "1|2) x"}, "tags": {"before": "1"}, "description": "old"}
+    now = {"tags": {"q": "'\""}, "description": "new"}
+    found = links(board.table([line(request=request, **now)], 1, forms(*FLOWS)))
+    assert filled(found["copy"]) == request | now, "with description and tags as they are now"
     assert filled(found["stop"]) == {"training": "tr-0123456789ab"}
     assert found["stop"].startswith("http://127.0.0.1:4200/v2/deployments/deployment/id-of-stop-training/run?")
     assert found["Create a training"].endswith("/deployment/id-of-create-training/run")
+
+
+def test_what_no_link_can_carry_is_copied_by_its_id():
+    """A hundred hyperparameters of a thousand characters would make the board slow, and no browser opens such a link."""
+    request = {"name": "digits", "hyperparameters": {f"p{n}": "x" * 1000 for n in range(100)}}
+    shown = board.table([line(request=request)], 1, forms(*FLOWS))
+    assert filled(links(shown)["copy"]) == {"training": "tr-0123456789ab"}
+    assert "id-of-copy-training" in links(shown)["copy"]
+    assert len(shown) < 3000
+
+
+@pytest.mark.parametrize("state", ["DELETE_IN_PROGRESS", "DELETE_FAILED"])
+def test_a_deletion_can_be_repeated(state: str):
+    """There is nothing to stop any more."""
+    found = links(board.table([line(state=state)], 1, forms(*FLOWS)))
+    assert filled(found["delete again"]) == {"training": "tr-0123456789ab"}
+    assert "stop" not in found
+
+
+@pytest.mark.parametrize(
+    ("state", "seconds", "told"),
+    [
+        ("RUNNING", 3, "< 1 min"),
+        ("RUNNING", 61, "1 min"),
+        ("RUNNING", 3599, "59 min"),
+        ("RUNNING", 12060, "3 h 21 min"),
+        ("COMPLETE", 61, "1 min 1 s"),
+    ],
+)
+def test_the_board_changes_once_a_minute(state: str, seconds: float, told: str):
+    """While a training goes on its time is in whole minutes; one that ended shows its seconds."""
+    shown = board.table([line(state=state, seconds_trained=seconds)], 1, forms(*FLOWS)).replace("\u00a0", " ")
+    assert f"<br>{told} |" in shown
+
+
+def test_the_runs_own_page_tells_how_the_script_ended():
+    """Exit code or signal, memory, and the last lines as they are."""
+    evidence = Evidence(Cause.EXIT, exit_code=3, peak_memory_bytes=2**21, last_lines=("Traceback", "``` | <b>"))
+    shown = board.end_page(evidence, "FAIL_TRAIN", "The script ended with exit code 3.")
+    sound(shown)
+    for text in ("FAIL&#95;TRAIN", "| **exit code** | 3 |", "2.0 MiB", "Traceback\n``` | <b>\n````"):
+        assert text in shown
+    assert "9 (SIGKILL)" in board.end_page(Evidence(Cause.EXIT, signal=9), "FAIL_TRAIN", "")
+    assert board.end_page(Evidence(Cause.STOPPED), "STOPPED", "") == "## STOPPED\n"
 
 
 def test_without_prefect_the_board_has_no_links_but_all_words():

@@ -54,6 +54,7 @@ GIB = 2**30
         (Evidence(C.LOST), "", 3, T.FAIL_TRAIN, R.MACHINE_LOST),
         (Evidence(C.STORAGE), "", 2, T.CREATE_IN_PROGRESS, R.STORAGE),
         (Evidence(C.STORAGE), "", 3, T.FAIL_TRAIN, R.STORAGE),
+        (Evidence(C.OUTPUT), "", 0, T.FAIL_TRAIN, R.STORAGE),  # a place that refuses will refuse again
         (Evidence(C.UNCLAIMED), "", 1, T.CREATE_IN_PROGRESS, R.PENDING_TIMEOUT),
         (Evidence(C.UNCLAIMED), "", 2, T.FAIL_TRAIN, R.PENDING_TIMEOUT),
         (Evidence(C.PLATFORM), "", 0, T.CREATE_IN_PROGRESS, R.PLATFORM),
