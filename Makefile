@@ -17,9 +17,10 @@ down: ## and away again; what is stored stays
 demo: up ## a training, from a script to its curves
 	@.venv/bin/python docs/examples/digits/demo.py
 
-test: set-up-dev ## those that need no server first, then those that start the platform
-	.venv/bin/pytest -m "not platform"
-	.venv/bin/pytest -m platform
+test: set-up-dev ## unit tests first, then those that start one engine, then those that start the platform
+	.venv/bin/pytest -q -n 2 -m "not engine and not platform"
+	.venv/bin/pytest -q -m "engine and not platform"
+	.venv/bin/pytest -q -m platform
 
 check: set-up-dev ## style, types, layers
 	.venv/bin/ruff check .

@@ -15,6 +15,20 @@ from deployments.one_machine import ports, start, stop
 from deployments.one_machine.parts import Part
 
 
+TESTS = Path(__file__).parent
+# Fixtures that start something, and folders whose tests all do: those are not unit tests.
+STARTERS = {"swift", "server", "supervisord", "image", "base", "store", "object_store"}
+STARTING = (TESTS / "images", TESTS / "blocks" / "pools" / "test_environments.py", TESTS / "deployments")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a real engine, so that `make test` runs what needs none first."""
+    for item in items:
+        starts = STARTERS & set(getattr(item, "fixturenames", ())) or "[obs" in item.name
+        if starts or any(item.path.is_relative_to(place) for place in STARTING):
+            item.add_marker("engine")
+
+
 class Silent:
     """Progress that nobody watches; pytest shows it when a test fails."""
 

@@ -16,7 +16,7 @@ def table(lines: Sequence[Row], total: int, forms: Forms) -> str:
     head = ("name", "state", "created (UTC)", "trainings", "description", "open", "do")
     body = [
         (
-            f"**{cell(row['name'])}**<br>{whole(row['id'])}",
+            f"**{cell(row['name'])}**<br>`{row['id']}`",
             f"**{row['state']}**" + (f"<br>{cell(row['message'])}" if row["message"] else ""),
             whole(moment(row["created_at"])),
             str(row["trainings"]),

@@ -23,7 +23,7 @@ def table(lines: Sequence[Row], total: int, forms: Forms) -> str:
     head = ("training", "experiment", "state", "created (UTC), trained", "open", "do")
     body = [
         (
-            f"**{cell(row['name'])}**<br>{whole(row['id'])}",
+            f"**{cell(row['name'])}**<br>`{row['id']}`",
             cell(row["experiment"]),
             _state(row),
             f"{whole(moment(row['created_at']))}<br>{whole(_trained(row))}",

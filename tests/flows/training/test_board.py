@@ -76,7 +76,7 @@ def test_links_open_filled_forms():
 
 
 def test_what_no_link_can_carry_is_copied_by_its_id():
-    """A hundred hyperparameters of a thousand characters would make the board slow, and no browser opens such a link."""
+    """Whole requests of a hundred thousand characters would make the board slow, and no browser opens such links."""
     request = {"name": "digits", "hyperparameters": {f"p{n}": "x" * 1000 for n in range(100)}}
     shown = board.table([line(request=request)], 1, forms(*FLOWS))
     assert filled(links(shown)["copy"]) == {"training": "tr-0123456789ab"}

@@ -1,5 +1,6 @@
 """Everything that can be said against a request: all of it at once, with nothing made."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,23 @@ def test_data_larger_than_the_data_storage(here: Platform, places: dict[str, Any
     assert "one 0.8 GB, two 0.8 GB" in found["data_storage_gb"]
     assert "Give at least 2." in found["data_storage_gb"]
     assert check(here, places | {"data_sets": data_sets, "data_storage_gb": 2}, TWO_CORES)
+
+
+@pytest.mark.parametrize(("python", "is_refused"), [("3.11", True), ("9.9", False)])
+def test_a_script_is_read_as_its_images_python_does(
+    here: Platform, places: dict[str, Any], tmp_path: Path, python: str, is_refused: bool
+):
+    """What this Python cannot read is a fault, unless the image's is newer and may."""
+    image = {"name": "own", "core_type": "CPU", "framework": "PYTHON", "framework_version": "1", "python": python}
+    (here.settings.home / "catalogue").mkdir()
+    text = json.dumps([image | {"environment": "pytorch"}])
+    (here.settings.home / "catalogue" / "images.yaml").write_text(text)
+    (tmp_path / "places" / "code" / "train.py").write_text("match this with the future:\n")
+    found = refused(here, places | {"image": "own"}) if is_refused else {}
+    if is_refused:
+        assert "Python cannot read line 1" in found["entry_point"]
+    else:
+        assert check(here, places | {"image": "own"}, TWO_CORES).spec.image == "own"
 
 
 def test_a_name_that_the_script_does_not_know_is_a_warning(here: Platform, places: dict[str, Any]):

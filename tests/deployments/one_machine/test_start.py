@@ -1,0 +1,31 @@
+"""Starting with a supervisord that is slow to answer."""
+
+from pathlib import Path
+
+import pytest
+
+from blocks.settings import Settings
+from deployments.one_machine import start
+from deployments.one_machine.errors import CannotStart
+from deployments.one_machine.supervisor import Program
+from tests.conftest import Silent
+
+
+@pytest.fixture
+def starting(tmp_path: Path) -> start._Start:
+    return start._Start(Settings(home=tmp_path), Silent())
+
+
+def test_a_slow_supervisord_is_asked_again(starting: start._Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not answer, or has told of some parts only, is no failure yet."""
+    every = {part.name: Program(part.name, "RUNNING", 1, 0, 0, "") for part in starting.parts}
+    answers = [{}, {"mlflow": every["mlflow"]}, every]
+    monkeypatch.setattr(starting.supervisor, "programs", lambda: answers.pop(0))
+    assert starting._programs() == every
+
+
+def test_one_that_never_answers_is_told(starting: start._Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to do about it, when the time is over: there is none here."""
+    monkeypatch.setattr(start, "SUPERVISOR_SECONDS", 0.1)
+    with pytest.raises(CannotStart, match="`emf down`, then `emf up`"):
+        starting._programs()
