@@ -11,6 +11,7 @@ from flows.names import as_written, composed, text_problems
 MOST_TAGS = 10
 KEY_CHARACTERS = 128
 VALUE_CHARACTERS = 255
+OURS = ("easymaker.", "mlflow.")  # by these MLflow's runs and experiments are found again, and described
 
 
 def _key(text: str) -> str:
@@ -18,6 +19,8 @@ def _key(text: str) -> str:
     problems = text_problems(text, 1, KEY_CHARACTERS)
     if text != text.strip():
         problems.append("starts or ends with a space")
+    if text.startswith(OURS):
+        problems.append(f"starts with {text.partition('.')[0]}., which is the platform's own")
     if problems:
         raise wrong(f"this tag's name {'; '.join(problems)}", f"Give 1 to {KEY_CHARACTERS} characters.")
     return text

@@ -14,7 +14,6 @@ from blocks.settings import Ports, Settings
 from deployments.one_machine import ports, start, stop
 from deployments.one_machine.parts import Part
 
-
 TESTS = Path(__file__).parent
 # Fixtures that start something, and folders whose tests all do: those are not unit tests.
 STARTERS = {"swift", "server", "supervisord", "image", "base", "store", "object_store"}

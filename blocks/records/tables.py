@@ -107,7 +107,6 @@ class Attempt(Base):
     machine: Mapped[str] = mapped_column(String(64), default="")
     memory_bytes: Mapped[int] = mapped_column(default=0)
     gpus: Mapped[list[str]] = mapped_column(default=list)
-    code_hash: Mapped[str] = mapped_column(String(64), default="")
     token_hash: Mapped[str] = mapped_column(String(64), default="")
     flow_run_id: Mapped[str] = mapped_column(String(48), default="")
     granted_at: Mapped[datetime] = mapped_column(default=now)

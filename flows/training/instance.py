@@ -14,6 +14,7 @@ from blocks.logs.sink import Fragment, InstanceLog, LogSink
 from blocks.records.words import Wish
 from blocks.storage.storage import Storage
 from blocks.storage.store import Progress
+from flows.decided import Decided
 from flows.training.assignment import Assignment
 from flows.training.contract import Folders, Rank
 from flows.training.door import Door
@@ -23,7 +24,7 @@ LAST_LINES = 30
 LAST_CHARACTERS = 2000  # of each of them: evidence must pass the controller's door
 
 
-class StepFailed(Exception):
+class StepFailed(Decided):
     """A step before or after the script failed; `cause` says what kind of failure it is."""
 
     def __init__(self, cause: Cause, message: str, last_lines: tuple[str, ...] = ()) -> None:
@@ -31,7 +32,7 @@ class StepFailed(Exception):
         self.cause, self.last_lines = cause, last_lines
 
 
-class Interrupted(Exception):
+class Interrupted(Decided):
     """The attempt is to end now: a wish, a signal, or it was given up."""
 
 

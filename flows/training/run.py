@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_client, task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
@@ -28,9 +28,9 @@ from blocks.records.words import TrainingState
 from blocks.settings import LOOPBACK
 from blocks.storage.errors import StorageError
 from blocks.storage.storage import Storage
-from flows.control import Decided
+from flows.decided import Decided
 from flows.tensorboard.service import folder as tensorboard_folder
-from flows.training import environment, staging
+from flows.training import board, environment, staging
 from flows.training.assignment import Assignment, work_folder
 from flows.training.contract import Rank
 from flows.training.door import Door, DoorClosed, GivenUp
@@ -53,6 +53,7 @@ def train(training_id: str, attempt: int) -> State:
         with door.beating(), instances_of(door, assignment) as instances:
             evidence = carry_out(instances)
             answer = tell_end(door, evidence)
+            show_end(evidence, answer)
             if is_success(evidence) and answer["state"] != TrainingState.COMPLETE:
                 with suppress(StorageError):  # reconcile looks after it as well
                     unmark(instances[0])  # a stop came between the marker and the end
@@ -155,6 +156,13 @@ def stage_out(instances: Sequence[Instance]) -> None:
 def tell_end(door: Door, evidence: Evidence) -> dict[str, str]:
     """End the attempt in the records; the answer is what becomes of the training."""
     return door.end(evidence)
+
+
+def show_end(evidence: Evidence, answer: dict[str, str]) -> None:
+    """Put how it ended among the run's artifacts: exit code, reason, last lines; what is only shown never fails."""
+    with suppress(Exception):
+        page = board.end_page(evidence, answer["state"], answer["message"])
+        create_markdown_artifact(markdown=page, description="How it ended")
 
 
 def _progress(what: str) -> Callable[[str, float], None]:

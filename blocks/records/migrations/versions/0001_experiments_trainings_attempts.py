@@ -89,7 +89,6 @@ def upgrade() -> None:
     sa.Column('machine', sa.String(length=64), nullable=False),
     sa.Column('memory_bytes', sa.Integer(), nullable=False),
     sa.Column('gpus', sa.JSON(), nullable=False),
-    sa.Column('code_hash', sa.String(length=64), nullable=False),
     sa.Column('token_hash', sa.String(length=64), nullable=False),
     sa.Column('flow_run_id', sa.String(length=48), nullable=False),
     sa.Column('granted_at', sa.DateTime(timezone=True), nullable=False),
