@@ -32,8 +32,15 @@ class _NoAccident(logging.Filter):
         return not isinstance(error, Decided | Refused | Permanent | Temporary)
 
 
-for _logger in ("prefect.flow_runs", "prefect.task_runs"):
-    logging.getLogger(_logger).addFilter(_NoAccident())
+def leave_out_decided() -> None:
+    """See that the logs of runs in this process leave such tracebacks out."""
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, _NoAccident) for known in logger.filters):
+            logger.addFilter(_NoAccident())
+
+
+leave_out_decided()
 
 P = ParamSpec("P")
 R = TypeVar("R")

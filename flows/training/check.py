@@ -1,6 +1,6 @@
 """Everything that can be said against a request before it is recorded: all of it at once, with nothing made."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,7 +15,7 @@ from blocks.storage.location import parse as parse_path
 from flows.faults import ABSENT, Fault, Refused
 from flows.names import composed, path_problem
 from flows.training import arguments
-from flows.training.spec import TrainingSpec, catalogue_faults, parse, request_faults
+from flows.training.spec import TrainingSpec, catalogue_faults, parse, request_faults, whole_number
 
 SOURCE_BYTES = 1 << 20
 
@@ -43,12 +43,10 @@ def check(platform: Platform, raw: Mapping[str, object], machine: Machine | None
     more += _experiment_faults(platform, raw.get("experiment"))
     denied = _place_faults(platform, raw)
     more += denied
+    more += _size_faults(platform, raw, {fault.field for fault in denied})
     if not any(fault.field == "algorithm_path" for fault in denied):
         more += _source_faults(platform, raw)
-    faults = request_faults(raw, more)
-    if not faults:
-        faults = _size_faults(platform, parse(raw))
-    if faults:
+    if faults := request_faults(raw, more):
         raise Refused(faults)
     spec = parse(raw)
     return Checked(spec, arguments.warnings(spec.hyperparameters, _source(platform, spec), spec.entry_point))
@@ -75,17 +73,23 @@ def _places(raw: Mapping[str, object]) -> list[access.Wanted]:
         access.Wanted(path=str(raw.get(field) or ""), field=field, write=field != "algorithm_path")
         for field in ("algorithm_path", "output_path", "checkpoint_path")
     ]
-    data_sets = raw.get("data_sets")
-    if isinstance(data_sets, list | tuple):
-        for place, entry in enumerate(cast("list[object]", data_sets)):
-            path = cast("dict[str, object]", entry).get("path") if isinstance(entry, dict) else None
-            wanted.append(access.Wanted(path=str(path or ""), field=f"data_sets[{place}].path", write=False))
+    wanted += [place for _, place in _data_sets(raw)]
     return [one for one in wanted if one.path and path_problem(one.path) is None]
+
+
+def _data_sets(raw: Mapping[str, object]) -> list[tuple[str, access.Wanted]]:
+    """Return the name of every data set, and its path."""
+    data_sets, found = raw.get("data_sets"), list[tuple[str, access.Wanted]]()
+    for place, entry in enumerate(cast("list[object]", data_sets) if isinstance(data_sets, list | tuple) else []):
+        fields = cast("dict[str, object]", entry) if isinstance(entry, dict) else {}
+        path = access.Wanted(path=str(fields.get("path") or ""), field=f"data_sets[{place}].path", write=False)
+        found.append((str(fields.get("name")), path))
+    return found
 
 
 def _place_faults(platform: Platform, raw: Mapping[str, object]) -> list[Fault]:
     return [
-        Fault(fault.field, fault.path, fault.problem, fault.remedy)
+        Fault(fault.field, fault.path, fault.problem.rstrip("."), fault.remedy)
         for fault in access.check(platform.storage, _places(raw))
     ]
 
@@ -117,16 +121,21 @@ def _source(platform: Platform, spec: TrainingSpec) -> str:
     return platform.storage.read(place, SOURCE_BYTES).decode("utf-8")
 
 
-def _size_faults(platform: Platform, spec: TrainingSpec) -> list[Fault]:
+def _size_faults(platform: Platform, raw: Mapping[str, object], denied: Collection[str]) -> list[Fault]:
     """Return a fault where what is copied to the instance is larger than its data storage; a NAS is mounted."""
-    copied = [data_set for data_set in spec.data_sets if not data_set.path.startswith("nas://")]
+    limit = whole_number(raw.get("data_storage_gb", TrainingSpec.model_fields["data_storage_gb"].default))
+    copied = [
+        (name, one.path)
+        for name, one in _data_sets(raw)
+        if one in _places(raw) and one.field not in denied and not one.path.startswith("nas://")
+    ]
     try:
-        sizes = {data_set.name: access.size(platform.storage, data_set.path) for data_set in copied}
+        sizes = [(name, access.size(platform.storage, path)) for name, path in copied]
     except StorageError as error:
         return [Fault("data_sets", ABSENT, error.problem.rstrip("."), error.remedy)]
-    total = sum(sizes.values())
-    if total <= spec.data_storage_gb * GIB:
+    total = sum(size for _, size in sizes)
+    if limit is None or limit < 1 or total <= limit * GIB:
         return []
-    each = ", ".join(f"{name} {size / GIB:.1f} GB" for name, size in sizes.items())
+    each = ", ".join(f"{name} {size / GIB:.1f} GB" for name, size in sizes)
     remedy = f"Give at least {-(-total // GIB)}."
-    return [Fault("data_storage_gb", spec.data_storage_gb, f"the data sets need more: {each}", remedy)]
+    return [Fault("data_storage_gb", limit, f"the data sets need more: {each}", remedy)]

@@ -28,6 +28,7 @@ from blocks.records.words import TrainingState
 from blocks.settings import LOOPBACK
 from blocks.storage.errors import StorageError
 from blocks.storage.storage import Storage
+from flows.control import leave_out_decided
 from flows.decided import Decided
 from flows.tensorboard.service import folder as tensorboard_folder
 from flows.training import board, environment, staging
@@ -38,6 +39,9 @@ from flows.training.gang import is_success, run_together
 from flows.training.instance import Instance, Interrupted, ScriptLog, StepFailed
 from flows.training.model import unmark
 from flows.training.verdict import Cause, Evidence
+
+
+leave_out_decided()
 
 
 @flow(name="train", validate_parameters=False)

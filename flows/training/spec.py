@@ -106,7 +106,7 @@ def rule_faults(raw: Mapping[str, object]) -> list[Fault]:
     faults = hyperparameter_faults(raw.get("hyperparameters"))
     faults += data_set_faults(raw.get("data_sets"))
     faults += tag_faults(raw.get("tags"))
-    processes = _number(raw.get("processes_per_node", 1))
+    processes = whole_number(raw.get("processes_per_node", 1))
     if processes and processes > 1 and _truth(raw.get("use_torchrun", False)) is False:
         remedy = "Set use_torchrun, or leave processes_per_node at 1."
         faults.append(Fault("processes_per_node", processes, "needs torchrun, which is off", remedy))
@@ -137,7 +137,7 @@ def catalogue_faults(
     if image and kind and image.core_type != kind.core_type:
         faults.append(_different_kinds(image, kind, catalogue))
     faults += _torchrun_faults(raw, image, kind)
-    count = _number(raw.get("instance_count", 1)) or 1
+    count = whole_number(raw.get("instance_count", 1)) or 1
     if kind and machine and (reason := kind.fits(machine, count if 1 <= count <= MOST_INSTANCES else 1)):
         remedy = "Give a smaller instance type, fewer instances, or run it on a larger machine."
         faults.append(Fault("instance_type", kind.name, f"can never run here: {reason}", remedy))
@@ -158,7 +158,7 @@ def _torchrun_faults(raw: Mapping[str, object], image: Image | None, kind: Insta
     if image and image.framework != Framework.PYTORCH and _truth(raw.get("use_torchrun", False)):
         problem = f"torchrun is PyTorch's; the image {image.name} has {image.framework}"
         faults.append(Fault("use_torchrun", True, problem, "Leave use_torchrun off, or give a PyTorch image."))
-    processes = _number(raw.get("processes_per_node", 1))
+    processes = whole_number(raw.get("processes_per_node", 1))
     if kind and processes:
         most = kind.gpus or max(1, math.floor(kind.vcpus))
         if processes > most:
@@ -172,7 +172,7 @@ _NUMBER = TypeAdapter(WholeNumber)
 _TRUTH = TypeAdapter(bool)
 
 
-def _number(value: object) -> int | None:
+def whole_number(value: object) -> int | None:
     """Return the number that the field would make of a raw value; None where it would refuse it."""
     try:
         return _NUMBER.validate_python(value)

@@ -16,6 +16,7 @@ from blocks.pools.environments import Environments
 from blocks.settings import Settings
 from blocks.storage.location import parse
 from tests.platform.batch import BATCH, Batch
+from tests.platform.deadlines import within
 
 SCRIPTS = Path(__file__).parent / "scripts"
 DIGITS = Path(__file__).parents[2] / "docs" / "examples" / "digits"
@@ -147,9 +148,19 @@ def files(connections: Platform) -> Callable[[str], list[str]]:
 
 @pytest.fixture(scope="session")
 def mlflow_run(platform: Settings) -> Callable[[str], dict[str, dict[str, str]]]:
-    """Return a run as MLflow's API has it: its `info`, and its `params`, `tags` and `metrics` by name."""
+    """Return a run as MLflow's API has it: its `info`, and its `params`, `tags` and `metrics` by name.
+
+    The controller tells MLflow of an end within seconds; that is waited for.
+    """
 
     def run(run_id: str) -> dict[str, dict[str, str]]:
+        def ended() -> dict[str, dict[str, str]] | None:
+            found = read(run_id)
+            return found if found["info"]["status"] != "RUNNING" else None
+
+        return within(30, ended, f"the end of the run {run_id} in MLflow")
+
+    def read(run_id: str) -> dict[str, dict[str, str]]:
         answer = httpx.get(f"{platform.mlflow_url}/api/2.0/mlflow/runs/get", params={"run_id": run_id}, trust_env=False)
         found = answer.raise_for_status().json()["run"]
         by_name = {

@@ -59,7 +59,7 @@ def kinds(place: Callable[[str], str]) -> dict[str, Kind]:
             {"output_path": place("no-such-container/out")}, ("output_path", "no-such-container")
         ),
         "an object store without keys": Kind(
-            {"output_path": "obs://elsewhere.example/c/out"}, ("output_path", "no keys for the object store")
+            {"output_path": "obs://elsewhere.example/container/out"}, ("output_path", "no keys for the object store")
         ),
         "a NAS without mount": Kind({"checkpoint_path": "nas://nas-9:/c"}, ("checkpoint_path", "no mount for the NAS")),
         "a path that leaves its mount": Kind({"checkpoint_path": "nas://nas-1:/a/../b"}, ("checkpoint_path", "'..'")),
@@ -86,7 +86,8 @@ def kinds(place: Callable[[str], str]) -> dict[str, Kind]:
         "too many tags": Kind({"tags": {f"t{n}": "" for n in range(11)}}, ("tags", "has 11 entries")),
         "a long tag": Kind({"tags": {"t": "v" * 256}}, ("tags['t']", "256 characters")),
         "processes without torchrun": Kind(
-            {"processes_per_node": 2, "use_torchrun": False}, ("processes_per_node (2)", "needs torchrun")
+            {"processes_per_node": 2, "use_torchrun": False, "instance_type": "cpu.medium"},
+            ("processes_per_node (2)", "needs torchrun"),
         ),
         "neither yes nor no": Kind(
             {"log_management": "maybe"}, ("log_management ('maybe')", "neither yes nor no"), in_schema=True
