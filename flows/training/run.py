@@ -40,7 +40,6 @@ from flows.training.instance import Instance, Interrupted, ScriptLog, StepFailed
 from flows.training.model import unmark
 from flows.training.verdict import Cause, Evidence
 
-
 leave_out_decided()
 
 
