@@ -22,7 +22,7 @@ BATCH: Mapping[str, Mapping[str, Any]] = {
         "data_sets": [{"name": "digits", "path": "data/digits"}],
         "tags": {"team": "시험", "kind": "example"},
     },
-    "lost": {"entry_point": "counts.py", "hyperparameters": {"steps": "800"}},
+    "lost": {"entry_point": "counts.py", "hyperparameters": {"more": "30"}},
     "maximum": {"entry_point": "counts.py", "maximum_time": "1m"},
     "stopped": {"entry_point": "counts.py"},
     "cancelled": {"entry_point": "counts.py"},

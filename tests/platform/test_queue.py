@@ -105,4 +105,4 @@ def test_a_stop_of_one_whose_run_is_starting_leaves_nothing_of_it(
         return states if set(states) <= {"CANCELLED"} else []
 
     within(120, lambda: api.show_training(training)["attempts"][0]["run_page"] == "" or runs(), "the end of its run")
-    assert f"{training}-a1" not in processes.running()
+    within(60, lambda: f"{training}-a1" not in processes.running(), "the end of its processes")

@@ -13,11 +13,13 @@ from pathlib import Path
 parser = argparse.ArgumentParser()
 parser.add_argument("--steps", type=int, default=100_000)
 parser.add_argument("--pause", type=float, default=0.2)
+parser.add_argument("--more", type=int, default=0, help="how many steps where it goes on from a checkpoint")
 args = parser.parse_args()
 
 kept = Path(os.environ["EM_CHECKPOINT_DIR"])
 given = Path(os.environ["EM_CHECKPOINT_INPUT_DIR"]) / "step"
 first = int(given.read_text()) + 1 if given.exists() else 1
+last = first + args.more - 1 if first > 1 and args.more else args.steps
 print("first step", first)
 
 
@@ -36,7 +38,7 @@ def end(_signal, _frame):
 signal.signal(signal.SIGTERM, end)
 step = first - 1
 try:
-    for step in range(first, args.steps + 1):
+    for step in range(first, last + 1):
         if step % 20 == 1:
             save(step, "")
             print("step", step)
