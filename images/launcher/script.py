@@ -13,10 +13,14 @@ import sys
 if not getattr(sys.flags, "safe_path", False):
     del sys.path[0]  # before any other import: the platform's files are none of the script's modules
 
+import atexit
 import builtins
+import contextlib
 import functools
+import gc
 import importlib.machinery
 import importlib.util
+import io
 import os
 import types
 
@@ -149,8 +153,37 @@ def main_module(path: str) -> types.ModuleType:
     return module
 
 
-def run(path: str) -> None:
-    """Run the script; what it raises passes through, SystemExit too."""
+def leave_as_one_of_several(ending: dict[str, int]) -> None:
+    """End the process after its last exit handler, with the code that is in `ending` by then.
+
+    Threads of a process group (gloo's) that live on while the interpreter takes itself apart abort about one in ten
+    workers that had finished (pytorch/pytorch pull request 179291), and with it all of the training. What the script
+    left open is written out first, as the interpreter would have done.
+    """
+
+    def leave() -> None:
+        if "code" not in ending:
+            return
+        for thing in gc.get_objects():
+            if issubclass(type(thing), io.IOBase):
+                with contextlib.suppress(Exception):
+                    thing.flush()
+        os._exit(ending["code"])
+
+    atexit.register(leave)  # before the script registers any: the last one runs first
+
+
+def exit_code(error: BaseException) -> int:
+    """Return what python exits with after this exception."""
+    if not isinstance(error, SystemExit):
+        return 1
+    if error.code is None:
+        return 0
+    return error.code & 0xFF if isinstance(error.code, int) else 1
+
+
+def run(path: str, ending: dict[str, int]) -> None:
+    """Run the script, and leave its exit code in `ending`; what it raises passes through, SystemExit too."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             source = file.read()
@@ -162,13 +195,19 @@ def run(path: str) -> None:
     sys.modules["__main__"] = module
     try:
         exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
-    except BaseException:
+    except BaseException as error:
         begin_traceback_in_script()
+        if not isinstance(error, KeyboardInterrupt):  # which ends the process by its signal
+            ending["code"] = exit_code(error)
         raise
+    ending["code"] = 0
 
 
 if __name__ == "__main__":
     del sys.argv[0]
     write_whole_lines()
     watch_mlflow(os.environ)
-    run(sys.argv[0])
+    ended: dict[str, int] = {}
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        leave_as_one_of_several(ended)
+    run(sys.argv[0], ended)

@@ -1,5 +1,7 @@
 """The wrapper around a user's script: what python itself would do, it does."""
 
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -31,13 +33,15 @@ SCRIPTS = {
 }
 
 
-def outcome(words: list[str], folder: Path) -> tuple[int, str, str]:
-    done = subprocess.run(words, capture_output=True, text=True, cwd=folder, timeout=60, check=False)
+def outcome(words: list[str], folder: Path, **variables: str) -> tuple[int, str, str]:
+    env = os.environ | variables
+    done = subprocess.run(words, capture_output=True, text=True, cwd=folder, env=env, timeout=60, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_wrapped_script_ends_as_under_python(tmp_path, name):
+def test_wrapped_script_ends_as_under_python(tmp_path, name, workers):
     """Exit code, output and traceback are the same, letter for letter, with the wrapper and without."""
     folder = tmp_path / "코드 1"
     folder.mkdir()
@@ -45,8 +49,31 @@ def test_wrapped_script_ends_as_under_python(tmp_path, name):
     script = folder / "train.py"
     script.write_text(SCRIPTS[name] + "\n", encoding="latin-1" if name == "encoding" else "utf-8")
     plain = outcome([sys.executable, str(script), "--a", "b c"], folder)
-    wrapped = outcome([sys.executable, str(WRAPPER), str(script), "--a", "b c"], folder)
+    wrapped = outcome([sys.executable, str(WRAPPER), str(script), "--a", "b c"], folder, WORLD_SIZE=workers)
     assert wrapped == plain
+
+
+ABORTS_LATE = """\
+import ctypes, os, sys
+class Late:
+    def __del__(self):
+        ctypes.CDLL(None).abort()
+late, left = Late(), open("left.txt", "w")
+left.write("written")
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_one_of_several_workers_is_not_taken_apart(tmp_path, code):
+    """A worker among several ends with its own code, what it left open written, whatever would abort it after that."""
+    script = tmp_path / "train.py"
+    script.write_text(ABORTS_LATE)
+    words = [sys.executable, str(WRAPPER), str(script), str(code)]
+    assert outcome(words, tmp_path, WORLD_SIZE="1")[0] == -signal.SIGABRT
+    (tmp_path / "left.txt").unlink()
+    assert outcome(words, tmp_path, WORLD_SIZE="2")[0] == code
+    assert (tmp_path / "left.txt").read_text() == "written"
 
 
 def test_link_to_a_script_imports_from_where_the_script_is(tmp_path):
