@@ -1,8 +1,8 @@
-"""Checkpoints: what a script writes to EM_CHECKPOINT_DIR becomes, while it runs, a committed checkpoint.
+"""Checkpoints: how a folder is committed, and how it comes back verified.
 
 A commit is files, then a manifest (path, size, sha256), then a marker that only the first writer gets:
 `…/attempt-1/checkpoint-3/…`, `…/checkpoint-3.manifest.json`, `…/checkpoint-3.committed`. Without its marker a
-checkpoint is never resumed from. Scripts need to know nothing of this.
+checkpoint is never resumed from.
 """
 
 import contextlib
@@ -10,9 +10,8 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +27,6 @@ Signature = Mapping[str, tuple[int, int]]
 
 OWN_FOLDER = re.compile(r"tr-[0-9a-f]{12}/")
 """What the platform itself puts below a checkpoint path: a folder a training."""
-
-KEEP = 3
-MOVING_SECONDS = 10.0  # a folder that never rests is tried all the same
 
 
 class Damaged(Permanent):
@@ -58,30 +54,6 @@ def signature(folder: Path) -> Signature:
                 if stat.S_ISREG(status.st_mode):
                     found[file.relative_to(folder).as_posix()] = (status.st_size, status.st_mtime_ns)
     return dict(sorted(found.items()))
-
-
-def is_due(current: Signature, previous: Signature, committed: Signature, moving_seconds: float) -> bool:
-    """Say whether what lies there should be kept now: it is new, and rests (or has not rested for long)."""
-    return bool(current) and current != committed and (current == previous or moving_seconds >= MOVING_SECONDS)
-
-
-def snapshot(folder: Path, into: Path) -> Signature | None:
-    """Copy a folder as a whole; None, and no copy, where anything moved meanwhile."""
-    before = signature(folder)
-    shutil.rmtree(into, ignore_errors=True)
-    into.mkdir(parents=True)
-    try:
-        for name in before:
-            target = into / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(folder / name, target)
-    except OSError:
-        if signature(folder) == before:
-            raise
-    if signature(folder) == before:
-        return before
-    shutil.rmtree(into, ignore_errors=True)
-    return None
 
 
 def manifest_of(folder: Path, path: Location, attempt_id: str, number: int) -> bytes:
@@ -167,66 +139,7 @@ def verify(folder: Path, manifest: bytes, name: str) -> None:
             raise Damaged(f"The file {entry['path']} of the checkpoint {name} is not what was committed.")
 
 
-class Keeper:
-    """Commits what appears in a script's checkpoint folder, one checkpoint at a time."""
-
-    def __init__(self, storage: Storage, folder: Path, root: str, attempt_id: str, tell: Callable[[Committed], None]):
-        self._storage, self._folder, self._attempt_id, self._tell = storage, folder, attempt_id, tell
-        self._root = parse(root, DERIVED_LIMIT)
-        self._copy = folder.parent / "checkpoint-copy"
-        # What a retry starts with is a checkpoint already.
-        self._committed = self._previous = signature(folder)
-        self._moving_since: float | None = None
-        self._is_half_sent = False
-        self.kept: list[Committed] = []
-        self._untold: list[Committed] = []
-
-    def tick(self, now: float) -> Committed | None:
-        """Look at the folder; commit what is due. `now` is a monotonic clock in seconds."""
-        self._tell_all()
-        current = signature(self._folder)
-        if current == self._committed:
-            self._moving_since = None
-        elif self._moving_since is None:
-            self._moving_since = now
-        moving = now - self._moving_since if self._moving_since is not None else 0.0
-        due = is_due(current, self._previous, self._committed, moving)
-        self._previous = current
-        return self._commit() if due else None
-
-    def finish(self) -> Committed | None:
-        """Commit what the script left when it ended, if that is new."""
-        self._tell_all()
-        current = signature(self._folder)
-        return self._commit() if current and current != self._committed else None
-
-    def _commit(self) -> Committed | None:
-        taken = snapshot(self._folder, self._copy)
-        if taken is None:
-            return None
-        number = self.kept[-1].number + 1 if self.kept else 1
-        place = self._root / f"checkpoint-{number}"
-        if self._is_half_sent:  # what a try that failed left there is not this snapshot, its marker least of all
-            self._forget(place)
-        self._is_half_sent = True
-        done = commit(self._storage, self._copy, place, self._attempt_id, number)
-        self._is_half_sent = False
-        shutil.rmtree(self._copy, ignore_errors=True)
-        self._committed, self._moving_since = taken, None
-        self.kept.append(done)
-        self._untold.append(done)
-        self._tell_all()
-        while len(self.kept) > KEEP:
-            self._forget(parse(self.kept.pop(0).path, DERIVED_LIMIT))
-        return done
-
-    def _tell_all(self) -> None:
-        """Tell of every commit, in order; one that could not be told is told before the next look."""
-        while self._untold:
-            self._tell(self._untold[0])
-            self._untold.pop(0)
-
-    def _forget(self, place: Location) -> None:
-        # The marker goes first: what lacks it is no checkpoint, however much of it is left.
-        for gone in (beside(place, ".committed"), beside(place, ".manifest.json"), place):
-            self._storage.delete(gone)
+def forget(storage: Storage, path: Location) -> None:
+    """Delete a checkpoint. Its marker goes first: what lacks it is no checkpoint, however much of it is left."""
+    for gone in (beside(path, ".committed"), beside(path, ".manifest.json"), path):
+        storage.delete(gone)

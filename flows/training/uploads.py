@@ -7,8 +7,9 @@ from pathlib import Path
 
 from blocks.errors import Permanent, Temporary
 from blocks.storage.location import DERIVED_LIMIT, parse
-from flows.training.checkpoint import Committed, Keeper
+from flows.training.checkpoint import Committed
 from flows.training.instance import Instance
+from flows.training.keeper import Keeper
 from flows.training.mirror import mirror
 
 TICK_SECONDS = 1.0

@@ -9,7 +9,7 @@ from blocks.records.words import Phase
 from blocks.settings import Settings
 from blocks.tracking import Tracking
 from flows.experiment.view import event_line
-from flows.training.checkpoint import KEEP
+from flows.training.keeper import KEEP
 
 
 def summary(row: Training) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """An instance of a training's attempt, with its folders and its log; its door leads nowhere."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from blocks.logs import LocalSink
 from blocks.platform import Platform
 from blocks.records import attempt as verbs
 from blocks.records import trainings
+from blocks.storage.storage import Storage
 from flows.controller.assign import Assigner
 from flows.training.assignment import work_folder
 from flows.training.contract import Rank
@@ -52,3 +54,22 @@ def instance(here: Platform, make: Callable[..., str]) -> Iterator[Callable[...,
     yield made
     for log in logs:
         log.close()
+
+
+@pytest.fixture
+def storage() -> Storage:
+    return Storage({}, {})
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Path:
+    """Where checkpoints are kept."""
+    return tmp_path / "there"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What a script writes its checkpoints to."""
+    found = tmp_path / "instance" / "checkpoint"
+    found.mkdir(parents=True)
+    return found
