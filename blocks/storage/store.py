@@ -57,7 +57,11 @@ class Store(Protocol):
         ...
 
     def write(self, place: Location, data: bytes, only_if_absent: bool = False) -> None:
-        """Write a file at once or not at all; with `only_if_absent`, `AlreadyThere` when another was first."""
+        """Write a file at once or not at all; with `only_if_absent`, `AlreadyThere` when another was first.
+
+        Swift looks before it writes, so of those that come in the same instant more than one may be told that it wrote:
+        what has to be exclusive is decided in the records.
+        """
         ...
 
     def download(

@@ -50,7 +50,7 @@ def _request(found: dict[str, Any]) -> list[tuple[str, Cell]]:
 
 def _results(found: dict[str, Any]) -> list[tuple[str, Cell]]:
     return [
-        ("model", found["model"] if found["state"] == "COMPLETE" else ""),
+        ("model", found["model"]),
         ("checkpoints", "\n".join(found["checkpoints"])),
         ("log", found["log_file"]),
         *found["pages"].items(),

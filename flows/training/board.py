@@ -106,7 +106,7 @@ def _facts(found: Row) -> str:
         "script": f"{code(request['entry_point'])} in {code(request['algorithm_path'])}",
         "image, instances": f"{found['image']}, {request['instance_count']} × {found['instance_type']}",
         "data sets": ", ".join(f"{cell(d['name'])}: {code(d['path'])}" for d in request["data_sets"]),
-        "model": code(found["model"]) if found["state"] == "COMPLETE" else "",
+        "model": code(found["model"]) if found["model"] else "",
         "trained": f"{duration(found['seconds_trained'])} of {request['maximum_time']}",
         "pages": " · ".join(f"[{name}]({url})" for name, url in found["pages"].items()),
         "log": f"`emf training logs {found['id']}`",

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def carry_out(instances: Sequence[Instance]) -> Evidence:
         with suppress(DoorClosed):  # the end tells it again, and has the patience
             first.door.stage_out(evidence)
         if is_success(evidence):
-            stage_out(instances)
+            evidence = replace(evidence, model_files=stage_out(instances))
     except GivenUp:
         raise
     except StepFailed as error:
@@ -149,10 +150,10 @@ def run_script(instances: Sequence[Instance], pythons: Sequence[Path]) -> Eviden
 
 
 @task(cache_policy=NO_CACHE)
-def stage_out(instances: Sequence[Instance]) -> None:
-    """Put the model of instance 0 in its place, and the marker that makes it count."""
+def stage_out(instances: Sequence[Instance]) -> int:
+    """Put the model of instance 0 in its place, and the marker that makes it count; return how many files it has."""
     instances[0].has_succeeded = True
-    staging.stage_out(instances[0], _progress("Staging out"))
+    return staging.stage_out(instances[0], _progress("Staging out"))
 
 
 @task(cache_policy=NO_CACHE)

@@ -40,6 +40,7 @@ class Evidence:
     oom_kills: int = 0
     peak_memory_bytes: int = 0
     memory_limit_bytes: int = 0
+    model_files: int = 0
     error: str = ""
     last_lines: Sequence[str] = ()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from blocks.records.tables import Attempt, Event, Training
 from blocks.records.trainings import seconds_trained
-from blocks.records.words import Phase
+from blocks.records.words import Phase, TrainingState
 from blocks.settings import Settings
 from blocks.tracking import Tracking
 from flows.experiment.view import event_line
@@ -44,13 +44,14 @@ def doing(row: Training) -> str:
 def detail(row: Training, events: Sequence[Event], where: Settings) -> dict[str, Any]:
     """Return all of it."""
     output = f"{row.request['output_path'].rstrip('/')}/{row.id}"
+    has_model = row.state == TrainingState.COMPLETE and row.evidence.get("model_files", 0) > 0
     return summary(row) | {
         "evidence": row.evidence,
         "ended_at": row.ended_at.isoformat() if row.ended_at else "",
         "attempts": [_attempt(attempt, where) for attempt in row.attempts],
         "events": [event_line(event) for event in events],
         "output": output,
-        "model": f"{output}/model",
+        "model": f"{output}/model" if has_model else "",
         "checkpoints": [checkpoint.path for attempt in row.attempts for checkpoint in attempt.checkpoints[-KEEP:]],
         "log_file": str(where.home / "logs" / "trainings" / row.id),
         "mlflow_run_id": row.mlflow_run_id or "",

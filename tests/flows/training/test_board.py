@@ -233,7 +233,7 @@ def test_a_page_leaves_out_what_there_is_not():
         | {"instance_count": 2, "maximum_time": "90m"},
         image="pytorch",
         instance_type="cpu.small",
-        model="m",
+        model="",
         events=[],
         attempts=[],
     )

@@ -8,8 +8,10 @@ import pytest
 from blocks.platform import Platform
 from blocks.records import attempt as verbs
 from blocks.records import trainings
+from blocks.records.tables import Attempt
 from blocks.records.words import TrainingState
-from flows.training import board, reading
+from flows.training import attempts, board, reading
+from flows.training.verdict import Cause, Evidence
 
 T = TrainingState
 
@@ -84,8 +86,16 @@ def test_pages_are_those_that_can_be_opened(here: Platform, make: Callable[..., 
     }
 
 
-def test_where_the_model_is(here: Platform, make: Callable[..., str], places: dict):
-    """Below the output path, in a folder of the training's id, whether or not the path ends in a slash."""
-    for path in (places["output_path"], places["output_path"] + "/"):
-        training_id = make(output_path=path)
-        assert reading.read(here, training_id)["model"] == f"{places['output_path']}/{training_id}/model"
+@pytest.mark.parametrize(("slash", "files"), [("", 2), ("/", 2), ("", 0)])
+def test_where_the_model_is(here: Platform, make: Callable[..., str], places: dict, slash: str, files: int):
+    """Once it is there, below the output path in a folder of the training's id, with a slash at its end or without."""
+    training_id = make(output_path=places["output_path"] + slash)
+    attempt_id = granted(here, training_id)
+    assert reading.read(here, training_id)["model"] == ""
+    evidence = Evidence(Cause.EXIT, exit_code=0, model_files=files)
+    with here.records.writing() as session:
+        attempt = session.get_one(Attempt, attempt_id)
+        verbs.run(session, attempt)
+        attempts.close(session, attempt, evidence)
+    expected = f"{places['output_path']}/{training_id}/model" if files else ""
+    assert reading.read(here, training_id)["model"] == expected
