@@ -34,6 +34,7 @@ BATCH: Mapping[str, Mapping[str, Any]] = {
     "requirements": {"entry_point": "needs_a_package/train.py"},
     "environment": {"entry_point": "shows_environment.py"},
     "lines": {"entry_point": "writes_lines.py"},
+    "autolog": {"entry_point": "autologs.py", "hyperparameters": {"alpha": "1e-1"}},
     "hello": {"entry_point": "hello.py", "hyperparameters": {"learning-rate": "-1e-5"}},
     "staging-out": {"entry_point": "leaves_many_files.py"},
     "staging-in": {"entry_point": "hello.py", "data_sets": [{"name": "many", "path": "many files"}]},

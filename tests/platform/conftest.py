@@ -148,7 +148,7 @@ def files(connections: Platform) -> Callable[[str], list[str]]:
 
 @pytest.fixture(scope="session")
 def mlflow_run(platform: Settings) -> Callable[[str], dict[str, dict[str, str]]]:
-    """Return a run as MLflow's API has it: its `info`, and its `params`, `tags` and `metrics` by name.
+    """Return a run as MLflow's API has it: its `info` and `outputs`, and its `params`, `tags` and `metrics` by name.
 
     The controller tells MLflow of an end within seconds; that is waited for.
     """
@@ -167,6 +167,6 @@ def mlflow_run(platform: Settings) -> Callable[[str], dict[str, dict[str, str]]]
             kind: {entry["key"]: entry["value"] for entry in found["data"].get(kind, [])}
             for kind in ("params", "tags", "metrics")
         }
-        return {"info": found["info"], **by_name}
+        return {"info": found["info"], "outputs": found.get("outputs", {}), **by_name}
 
     return run
