@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from blocks.hosts.supervisord import socket_path
+from blocks.platform import Platform
 from blocks.settings import Settings
 from deployments.one_machine import credentials, deploy, environment, folders, health, marks, ports, supervisord_conf
 from deployments.one_machine.errors import CannotStart, PartFailed, SettingsChanged, StillRunning
 from deployments.one_machine.parts import Part, all_parts
 from deployments.one_machine.supervisor import Program, Supervisor
+from flows.training.suspend import resume_all
 
 LOCK_SECONDS = 300.0
 SUPERVISOR_SECONDS = 60.0
@@ -75,7 +77,14 @@ class _Start:
                 self.show.note("Deployed the flows.")
                 if not fresh and "controller" not in missing:
                     self._restart_controller()
-        return bool(missing or deployed.result())
+        return bool(self._resume() or missing or deployed.result())
+
+    def _resume(self) -> int:
+        """Take back what a `down` that was killed had wished of trainings; a controller does so only when it starts."""
+        resumed = resume_all(Platform(self.settings))
+        if resumed:
+            self.show.note(f"{resumed} training(s) that were paused go on.")
+        return resumed
 
     def _supervise(self) -> bool:
         """See that supervisord runs with today's configuration; return whether it had to be started."""

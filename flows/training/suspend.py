@@ -29,20 +29,30 @@ def running(platform: Platform) -> list[str]:
 def suspend_all(platform: Platform, deadline_seconds: float, tell: Callable[[list[str]], None]) -> list[str]:
     """Wish that every training pauses, and wait until none holds a machine; returns those that still do.
 
+    Interrupted by a person, it takes the wish back: the platform stays up, and nothing would end the pause.
+
     Args:
         platform: whose trainings.
         deadline_seconds: how long to wait.
         tell: called with what is still running, twice a second.
     """
+    try:
+        _wish_pause(platform)
+        end = time.monotonic() + deadline_seconds
+        while (left := running(platform)) and time.monotonic() < end:
+            tell(left)
+            time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        resume_all(platform)
+        raise
+    return left
+
+
+def _wish_pause(platform: Platform) -> None:
     with platform.records.writing() as session:
         for row in trainings.in_state(session, *ALIVE):
             if row.wish == Wish.NONE:
                 row.wish = Wish.SUSPEND
-    end = time.monotonic() + deadline_seconds
-    while (left := running(platform)) and time.monotonic() < end:
-        tell(left)
-        time.sleep(POLL_SECONDS)
-    return left
 
 
 def resume_all(platform: Platform) -> int:

@@ -29,3 +29,19 @@ def test_one_that_never_answers_is_told(starting: start._Start, monkeypatch: pyt
     monkeypatch.setattr(start, "SUPERVISOR_SECONDS", 0.1)
     with pytest.raises(CannotStart, match="`emf down`, then `emf up`"):
         starting._programs()
+
+
+def test_every_up_takes_a_pause_back(
+    starting: start._Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A `down` that was killed while trainings paused leaves parts that all run: `up` says who goes on."""
+    asked: list[Path] = []
+    monkeypatch.setattr(starting, "_supervise", lambda: False)
+    monkeypatch.setattr(starting, "_start", lambda stage: set())
+    monkeypatch.setattr(starting, "_wait", lambda parts, told: None)
+    monkeypatch.setattr(start.deploy, "ensure_pools", lambda settings: None)
+    monkeypatch.setattr(start.deploy, "deploy_flows", lambda settings: False)
+    monkeypatch.setattr(start, "resume_all", lambda platform: asked.append(platform.settings.home) or 2)
+    assert starting.run()
+    assert asked == [starting.settings.home]
+    assert "2 training(s) that were paused go on." in capsys.readouterr().out

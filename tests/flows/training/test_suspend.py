@@ -70,6 +70,20 @@ def test_what_does_not_obey_is_named_at_the_deadline(here: Platform, make: Calla
     assert training_id in left
 
 
+def test_an_interruption_takes_the_wish_back(here: Platform, make: Callable[..., str]):
+    """Ctrl-C while it waits leaves nobody suspended, and is raised."""
+    training_id = make()
+    granted(here, training_id)
+
+    def interrupt(_left: list[str]) -> None:
+        assert wishes(here) == {training_id: Wish.SUSPEND}
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        suspend.suspend_all(here, 20, interrupt)
+    assert wishes(here) == {training_id: Wish.NONE}
+
+
 def test_what_was_paused_goes_on(here: Platform, make: Callable[..., str]):
     """The wish to pause is taken back, and only that; how many go on is answered; again there is nothing to do."""
     make(T.RUNNING)
