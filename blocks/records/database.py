@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InternalError,
+    NotSupportedError,
+    ProgrammingError,
+)
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session
 
-from blocks.records.errors import Conflict, RecordsAway
+from blocks.records.errors import Conflict, NotUnderstood, RecordsAway
 
-BUSY_SECONDS = 30
+BUSY_SECONDS = 20  # shorter than a lease: a beat that waits in vain is answered, and known of, before that runs out
 
 
 class Records:
@@ -25,8 +33,8 @@ class Records:
     def engine(self) -> Engine:
         """The SQLAlchemy engine."""
         if not self.url.startswith("sqlite"):
-            return create_engine(self.url, pool_pre_ping=True)
-        engine = create_engine(self.url, connect_args={"timeout": BUSY_SECONDS})
+            return create_engine(self.url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS)
+        engine = create_engine(self.url, pool_timeout=BUSY_SECONDS, connect_args={"timeout": BUSY_SECONDS})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -74,5 +82,12 @@ def _translated() -> Generator[None]:
         yield
     except IntegrityError as error:
         raise Conflict(f"The records refuse this beside what they hold by now: {error.orig}. Ask again.") from error
-    except DBAPIError as error:
+    except (DataError, ProgrammingError, NotSupportedError, InternalError) as error:
+        raise NotUnderstood(
+            f"The database of the records refuses what it was asked: {error.orig}. Asking again will not help; where "
+            "its tables are older than this version, `emf up` brings them up to date."
+        ) from error
+    except DBAPIError as error:  # away, locked, or a file that is damaged: what an operator mends
         raise RecordsAway(f"The records do not answer: {error.orig}. `emf up` makes and starts them.") from error
+    except NoConnection as error:
+        raise RecordsAway("The records do not answer: all connections to them are taken. Ask again.") from error

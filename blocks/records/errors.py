@@ -39,6 +39,10 @@ class ClaimedTwice(Fenced):
     """Another run holds this attempt, and yet the caller knows the code."""
 
 
+class NotUnderstood(RecordError):
+    """The database itself refuses what was asked: a value or a statement of ours is wrong for it."""
+
+
 class RecordsAway(Temporary):
     """The database is locked or does not answer."""
 

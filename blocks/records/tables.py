@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
@@ -105,7 +105,7 @@ class Attempt(Base):
     number: Mapped[int]
     phase: Mapped[str] = mapped_column(String(16), default=Phase.GRANTED)
     machine: Mapped[str] = mapped_column(String(64), default="")
-    memory_bytes: Mapped[int] = mapped_column(default=0)
+    memory_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     gpus: Mapped[list[str]] = mapped_column(default=list)
     token_hash: Mapped[str] = mapped_column(String(64), default="")
     flow_run_id: Mapped[str] = mapped_column(String(48), default="")
@@ -134,7 +134,7 @@ class Checkpoint(Base):
     number: Mapped[int]
     path: Mapped[str] = mapped_column(String(512))
     files: Mapped[int]
-    bytes: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger)
     committed_at: Mapped[datetime] = mapped_column(default=now)
 
 

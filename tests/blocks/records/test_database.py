@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import func, select, text
+from sqlalchemy import BigInteger, exc, func, select, text
 
-from blocks.errors import BlockError, Temporary
+from blocks.errors import BlockError, Permanent, Temporary
 from blocks.records import database, experiments, trainings
 from blocks.records.database import Records
 from blocks.records.errors import Conflict, RecordsAway
@@ -93,6 +93,13 @@ def test_the_migrations_make_todays_tables(records: Records):
         assert compare_metadata(context, Base.metadata) == []
 
 
+def test_bytes_have_room():
+    """Every column of bytes has 64 bits: 2 GiB are one more than 32 bits hold."""
+    columns = [column for table in Base.metadata.tables.values() for column in table.c if "bytes" in column.name]
+    assert len(columns) >= 2
+    assert all(isinstance(column.type, BigInteger) for column in columns)
+
+
 def test_migrating_again_changes_nothing(records: Records, make: Callable[..., str]):
     """What is at the newest version stays as it is, with what it holds."""
     training_id = make()
@@ -138,6 +145,27 @@ def test_a_database_that_is_not_one_is_away(damage: str, tmp_path: Path):
         file.write_bytes(b"this is a text and no database " * 100)
     with pytest.raises(RecordsAway, match="emf up"), Records(f"sqlite:///{file}").reading() as session:
         trainings.find(session, "any")
+
+
+@pytest.mark.parametrize(
+    ("kind", "helps"),
+    [
+        (exc.OperationalError, Temporary),
+        (exc.InterfaceError, Temporary),
+        (exc.DataError, Permanent),
+        (exc.ProgrammingError, Permanent),
+    ],
+)
+def test_asking_again_helps_only_where_nobody_answered(records: Records, kind: type, helps: type):
+    """A value that the database cannot hold is refused for good; a database that is away is asked again."""
+    with pytest.raises(helps, match="out of range"), records.reading():
+        raise kind("INSERT", {}, Exception("integer out of range"))
+
+
+def test_connections_that_are_all_taken_are_waited_for(records: Records):
+    """Then the records are away for a while, like a lock that others hold."""
+    with pytest.raises(RecordsAway, match="taken"), records.reading():
+        raise exc.TimeoutError
 
 
 def test_two_of_one_name_conflict(records: Records, make: Callable[..., str]):
