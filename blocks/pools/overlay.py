@@ -48,6 +48,7 @@ class RequirementsFailed(Permanent):
     """A user's requirements.txt could not be installed.
 
     Attributes:
+        what: what failed and pip's word for it, in one line.
         last_lines: pip's last words.
         exit_code: pip's; None where it did not end in time.
     """
@@ -56,8 +57,11 @@ class RequirementsFailed(Permanent):
         """Say so in pip's words, unless there is a better message."""
         self.last_lines = last_lines
         self.exit_code = exit_code
-        words = "\n".join(last_lines)
-        super().__init__(f"{message or f'pip could not install requirements.txt (exit code {exit_code})'}:\n{words}")
+        message = message or f"pip could not install requirements.txt (exit code {exit_code})"
+        # Below its error pip gives hints and notes.
+        errors = [text for text in last_lines if text.lower().startswith("error:")] or last_lines
+        self.what = f"{message}: {errors[-1]}" if errors else message
+        super().__init__("\n".join([f"{message}:", *last_lines]))
 
 
 class RegistryAway(Temporary):
@@ -96,38 +100,52 @@ def overlay(
         InstallStopped: `should_stop` said so; nothing of pip runs any more.
     """
     shutil.rmtree(folder, ignore_errors=True)
+    python, constraints = _prepare(base_python, folder)
+    words = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
+    words += ["--constraint", str(constraints), "--requirement", str(requirements)]
+    pip = _Pip(line)
+    env = allowed(os.environ, names=PIP_NAMES) | {"PYTHONUNBUFFERED": "1", "VIRTUAL_ENV": str(folder)}
+    try:
+        code = stream(words, env=env, cwd=requirements.parent, line=pip.hear, seconds=deadline, should_stop=should_stop)
+    except TimeoutError as error:
+        message = f"pip did not install requirements.txt within {deadline:g} s"
+        raise RequirementsFailed(list(pip.said), None, message) from error
+    except CommandStopped as error:
+        raise InstallStopped("The installation of requirements.txt was stopped.") from error
+    if code:
+        raise pip.failure(code)
+    return python
+
+
+class _Pip:
+    """What pip said: its last lines, and whether they tell of a registry that is away."""
+
+    def __init__(self, line: Callable[[str], None]) -> None:
+        self._line = line
+        self._away = False
+        self.said: deque[str] = deque(maxlen=LAST_LINES)
+
+    def hear(self, text: str) -> None:
+        self._away = self._away or any(sign in text.lower() for sign in AWAY)
+        self.said.append(text)
+        self._line(text)
+
+    def failure(self, code: int) -> RegistryAway | RequirementsFailed:
+        if self._away:
+            return RegistryAway("The package registry did not answer pip:\n" + "\n".join(self.said))
+        return RequirementsFailed(list(self.said), code)
+
+
+def _prepare(base_python: Path, folder: Path) -> tuple[Path, Path]:
+    """Make the environment that pip fills; return its python, and the constraints that keep the image's torch."""
     image = _make(base_python, folder)
     site = Path(image.overlay_site)
     (site / "image.pth").write_text(path_lines(image.paths), encoding="utf-8")
     if image.tensorflow_cpu and not image.tensorflow:
         _alias(site, "tensorflow", image.tensorflow_cpu)
-    python = folder / "bin" / "python"
     constraints = folder / "constraints.txt"
     constraints.write_text(f"torch=={image.torch}\n" if image.torch else "", encoding="utf-8")
-    words = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
-    words += ["--constraint", str(constraints), "--requirement", str(requirements)]
-    said: deque[str] = deque(maxlen=LAST_LINES)
-    away = False
-
-    def hear(text: str) -> None:
-        nonlocal away
-        away = away or any(sign in text.lower() for sign in AWAY)
-        said.append(text)
-        line(text)
-
-    env = allowed(os.environ, names=PIP_NAMES) | {"PYTHONUNBUFFERED": "1", "VIRTUAL_ENV": str(folder)}
-    try:
-        code = stream(words, env=env, cwd=requirements.parent, line=hear, seconds=deadline, should_stop=should_stop)
-    except TimeoutError as error:
-        message = f"pip did not install requirements.txt within {deadline:g} s"
-        raise RequirementsFailed(list(said), None, message) from error
-    except CommandStopped as error:
-        raise InstallStopped("The installation of requirements.txt was stopped.") from error
-    if code and away:
-        raise RegistryAway("The package registry did not answer pip:\n" + "\n".join(said))
-    if code:
-        raise RequirementsFailed(list(said), code)
-    return python
+    return folder / "bin" / "python", constraints
 
 
 def path_lines(paths: list[str]) -> str:

@@ -1,5 +1,7 @@
 """An instance's side of the controller's door: the verbs of an attempt, over HTTP, with a token of its own."""
 
+import json
+import logging
 import secrets
 import threading
 from collections.abc import Generator
@@ -17,6 +19,9 @@ from flows.training.verdict import Evidence
 BEAT_SECONDS = 2.0
 PATIENCE_SECONDS = 300  # a controller that restarts must not end trainings
 END_SECONDS = 6 * 3600  # and what is done is told, however long the controller is away
+NOT_UNDERSTOOD = (413, 422)
+
+logger = logging.getLogger(__name__)
 
 
 class DoorClosed(Temporary):
@@ -25,6 +30,10 @@ class DoorClosed(Temporary):
 
 class GivenUp(Permanent):
     """This attempt is no longer ours: it was given up or has ended. End the script and write nothing more."""
+
+
+class NotUnderstood(GivenUp):
+    """The controller cannot read what it is told."""
 
 
 class Door:
@@ -53,16 +62,17 @@ class Door:
         self._call("run", {}, patience=0)
 
     def confirm(self) -> None:
-        """Make sure that the attempt is still ours.
+        """Make sure that the attempt is still ours. What waits for this is as dear as the end: so is the patience.
 
         Raises:
             GivenUp: it is not.
+            DoorClosed: the controller was away for hours.
         """
-        self._call("beat", {"progress": self.progress})
+        self._call("beat", {"progress": self.progress}, patience=END_SECONDS)
 
     def stage_out(self, evidence: Evidence) -> None:
         """Tell that the script has ended, and how."""
-        self._call("stage-out", {"evidence": evidence.to_json()})
+        self._tell("stage-out", evidence, PATIENCE_SECONDS)
 
     def checkpoint(self, number: int, path: str, files: int, size: int) -> None:
         """Tell of a checkpoint that has been committed; size in bytes."""
@@ -71,11 +81,11 @@ class Door:
     def warn(self, message: str) -> None:
         """Write an event that a person should see; where the controller is away it is only in the log."""
         with suppress(DoorClosed):
-            self._call("warn", {"message": message.encode("utf-8", "replace").decode()}, patience=10)
+            self._call("warn", {"message": message}, patience=10)
 
     def end(self, evidence: Evidence) -> dict[str, Any]:
         """End the attempt; returns the training's `state`, `reason` and `message` from here."""
-        return self._call("end", {"evidence": evidence.to_json()}, patience=END_SECONDS)
+        return self._tell("end", evidence, END_SECONDS)
 
     @contextmanager
     def beating(self) -> Generator[None]:
@@ -92,6 +102,8 @@ class Door:
                     return
                 except DoorClosed:
                     continue  # the next beat asks again; the lease's end is the controller's to judge
+                except Exception:  # an attempt whose beats end in silence is taken for lost
+                    logger.exception("A beat of the attempt %s failed; the next one is tried.", self.attempt_id)
 
         thread = threading.Thread(target=beat, name="beat", daemon=True)
         thread.start()
@@ -100,6 +112,13 @@ class Door:
         finally:
             done.set()
             thread.join(timeout=20)
+
+    def _tell(self, verb: str, evidence: Evidence, patience: float) -> dict[str, Any]:
+        """Tell of an end, and, where the controller cannot read that, of how it ended and no more."""
+        try:
+            return self._call(verb, {"evidence": evidence.to_json()}, patience)
+        except NotUnderstood as error:
+            return self._call(verb, {"evidence": evidence.in_short(str(error)).to_json()}, patience)
 
     def _call(self, verb: str, body: dict[str, Any], patience: float = PATIENCE_SECONDS) -> dict[str, Any]:
         for attempt in Retrying(
@@ -113,8 +132,11 @@ class Door:
         raise AssertionError  # Retrying either returns or raises
 
     def _once(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        # A script's words and file names may hold half a character, which JSON can carry and UTF-8 cannot.
+        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         try:
-            answer = self._http.post(verb, json=body, headers={"Authorization": f"Bearer {self._token}"})
+            answer = self._http.post(verb, content=content, headers=headers)
         except httpx.TransportError as error:
             raise DoorClosed(f"The controller at {self._http.base_url} does not answer: {error}") from error
         if answer.status_code in (409, 410):
@@ -122,5 +144,6 @@ class Door:
         if answer.status_code >= 500:
             raise DoorClosed(f"The controller answered {answer.status_code} to {verb}.")
         if answer.status_code >= 400:
-            raise GivenUp(f"The controller refused {verb} with {answer.status_code}: {answer.text[:300]}")
+            refusal = NotUnderstood if answer.status_code in NOT_UNDERSTOOD else GivenUp
+            raise refusal(f"The controller refused {verb} with {answer.status_code}: {answer.text[:300]}")
         return answer.json()

@@ -1,8 +1,10 @@
 """The environment that a script runs in: its image's, and its own requirements on top of that."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from blocks.errors import Permanent, Temporary
+from blocks.logs.errors import LogError
 from blocks.pools.command import CommandStopped
 from blocks.pools.environments import Environments, InstallStopped, RequirementsFailed, overlay
 from flows.training.instance import Instance, Interrupted, StepFailed
@@ -41,12 +43,17 @@ def with_requirements(instance: Instance, python: Path) -> Path:
     if not requirements.is_file():
         return python
     instance.say("installing requirements.txt")
+
+    def show(line: str) -> None:
+        with suppress(LogError):  # what is only shown ends nothing
+            instance.log.write([(line, 0)], "platform")
+
     try:
         return overlay(
             python,
             instance.root / "environment",
             requirements,
-            lambda line: instance.log.write([(line, 0)], "platform"),
+            show,
             deadline=INSTALL_SECONDS,
             should_stop=instance.is_to_end,
         )
@@ -54,6 +61,6 @@ def with_requirements(instance: Instance, python: Path) -> Path:
         raise Interrupted from error
     except RequirementsFailed as error:
         instance.go_on()
-        raise StepFailed(Cause.REQUIREMENTS, str(error), tuple(error.last_lines)) from error
+        raise StepFailed(Cause.REQUIREMENTS, error.what, tuple(error.last_lines)) from error
     except Temporary as error:
         raise StepFailed(Cause.PLATFORM, str(error)) from error

@@ -6,9 +6,11 @@ What every instance does with it: `staging`, `environment`, `job`, `launch`, `up
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from blocks.logs.errors import LogError
 from blocks.logs.line import Level, Source
 from blocks.logs.sink import Fragment, InstanceLog, LogSink
 from blocks.records.words import Wish
@@ -18,10 +20,7 @@ from flows.decided import Decided
 from flows.training.assignment import Assignment
 from flows.training.contract import Folders, Rank
 from flows.training.door import Door
-from flows.training.verdict import Cause
-
-LAST_LINES = 30
-LAST_CHARACTERS = 2000  # of each of them: evidence must pass the controller's door
+from flows.training.verdict import LAST_LINES, LINE_CHARACTERS, Cause, cut
 
 
 class StepFailed(Decided):
@@ -47,7 +46,12 @@ class ScriptLog(InstanceLog):
         """Store lines, and remember them where they are the script's."""
         super().write(fragments, source, level)
         if source == "script":
-            self.last.extend(body[:LAST_CHARACTERS] for body, _ in fragments[-LAST_LINES:])
+            self.last.extend(cut(body, LINE_CHARACTERS) for body, _ in fragments[-LAST_LINES:])
+
+    def say(self, text: str, level: Level = "INFO") -> None:
+        """Store what the platform has to say; a store that is away loses the words and ends nothing."""
+        with suppress(LogError):
+            super().say(text, level)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """From the evidence that an attempt left to a verdict: what happened, whether to try again, what to tell the person."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from signal import Signals
 from typing import Any
@@ -9,6 +9,10 @@ from typing import Any
 from blocks.records.words import Reason, TrainingState, Wish
 
 KILLED = 128 + Signals.SIGKILL  # how a shell, or a parent that passes it on, tells of a kill
+# What evidence may hold, so that the whole of it passes the controller's door, which takes 1 MiB.
+LAST_LINES = 30
+LINE_CHARACTERS = 2000
+ERROR_CHARACTERS = 8000
 
 
 class Cause(StrEnum):
@@ -45,10 +49,21 @@ class Evidence:
     last_lines: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the records keep it: what is empty is left out."""
-        return {key: value for key, value in asdict(self).items() if value not in (None, 0, "", ())} | (
+        """Return it as the records keep it: what is empty is left out, and what is too long is cut."""
+        last = [cut(line, LINE_CHARACTERS) for line in self.last_lines[-LAST_LINES:]]
+        told = asdict(self) | {"error": cut(self.error, ERROR_CHARACTERS), "last_lines": last}
+        return {key: value for key, value in told.items() if value not in (None, 0, "", [])} | (
             {"exit_code": 0} if self.exit_code == 0 else {}
         )
+
+    def in_short(self, why: str) -> "Evidence":
+        """Return it without a word of the script's: how it ended, and why there is no more."""
+        return replace(self, error=why, last_lines=())
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of at most `most` characters; one that was longer ends with `…`."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 @dataclass(frozen=True)

@@ -284,6 +284,27 @@ def test_failing_installation_says_so_in_pips_words(install):
     assert failed.value.last_lines[-1].startswith("ERROR: No matching distribution found")
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            ["Collecting a", "ERROR: No matching distribution found for a"],
+            "ERROR: No matching distribution found for a",
+        ),
+        (
+            ["error: metadata-generation-failed", "", "hint: See above for details."],
+            "error: metadata-generation-failed",
+        ),
+        (["killed"], "killed"),
+    ],
+)
+def test_one_line_says_what_failed(said, expected):
+    """pip's own word for it, not the hints below it; all of its words are in the error's text, once."""
+    failed = RequirementsFailed(said, 1)
+    assert failed.what == f"pip could not install requirements.txt (exit code 1): {expected}"
+    assert str(failed).splitlines()[1:] == said
+
+
 def slow(folder: Path) -> str:
     """Write a package whose build never ends and starts a process of its own; return its requirement."""
     (folder / "slow").mkdir(parents=True)

@@ -18,8 +18,8 @@ from flows.controller.assign import Assigner
 from flows.controller.door import app
 from flows.training import door as doors
 from flows.training.door import Door, DoorClosed, GivenUp
-from flows.training.instance import LAST_LINES, ScriptLog
-from flows.training.verdict import Cause, Evidence
+from flows.training.instance import ScriptLog
+from flows.training.verdict import LAST_LINES, Cause, Evidence
 
 T = TrainingState
 SECRET = "secret"
@@ -143,3 +143,49 @@ def test_the_last_lines_always_pass(door: Door, here: Platform, attempt_id: str,
     evidence = Evidence(Cause.EXIT, exit_code=1, last_lines=tuple(log.last))
     assert door.end(evidence)["state"] == "FAIL_TRAIN"
     assert len(attempt_of(attempt_id).evidence["last_lines"]) == LAST_LINES
+
+
+def test_a_beat_that_fails_is_not_the_last(door: Door, attempt_of: Callable, attempt_id: str, monkeypatch):
+    """Whatever goes wrong with one, the next is heard."""
+    monkeypatch.setattr(doors, "BEAT_SECONDS", 0.02)
+    real, faults = door._once, [ValueError("odd"), KeyError("wish")]
+
+    def once(verb: str, body: dict) -> dict:
+        """Fail twice, as nobody foresaw."""
+        if faults:
+            raise faults.pop()
+        return real(verb, body)
+
+    door._once = once
+    door.progress = "epoch 2"
+    with door.beating():
+        wait_for(lambda: attempt_of(attempt_id).progress == "epoch 2")
+
+
+def test_half_a_character_passes(door: Door, attempt_of: Callable, attempt_id: str):
+    """A file's name that is no UTF-8 reaches the records with a question mark, in a beat and in an end."""
+    door.progress = "staging in half\udcff"
+    door.confirm()
+    assert attempt_of(attempt_id).progress == "staging in half?"
+    door.end(Evidence(Cause.DATA, error="no file \udcff", last_lines=["\ud83d"]))
+    assert attempt_of(attempt_id).evidence["error"] == "no file ?"
+
+
+def test_an_end_that_is_not_understood_is_told_in_short(door: Door, attempt_of: Callable, attempt_id: str):
+    """How it ended reaches the records without the words that did not."""
+    real = door._once
+
+    def once(verb: str, body: dict) -> dict:
+        """Break what carries the script's words."""
+        if "last_lines" in body["evidence"]:
+            body = {"evidence": body["evidence"] | {"cause": "odd"}}
+        return real(verb, body)
+
+    door.run()
+    door._once = once
+    evidence = Evidence(Cause.EXIT, exit_code=3, last_lines=("words",))
+    door.stage_out(evidence)
+    assert door.end(evidence)["reason"] == "USER_ERROR"
+    found = attempt_of(attempt_id).evidence
+    assert (found["exit_code"], "last_lines" in found) == (3, False)
+    assert "422" in found["error"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocks.records.words import TERMINAL, Reason, TrainingState, Wish
-from flows.training.verdict import BUDGET, TRIES, Cause, Evidence, decide, explain
+from flows.training.verdict import BUDGET, LAST_LINES, LINE_CHARACTERS, TRIES, Cause, Evidence, cut, decide, explain
 
 T, R, C = TrainingState, Reason, Cause
 GIB = 2**30
@@ -127,6 +127,24 @@ def test_evidence_survives_the_records(evidence: Evidence):
     assert back == evidence
     assert "" not in stored.values()
     assert None not in stored.values()
+
+
+@given(st.text(min_size=0, max_size=20), st.lists(st.integers(0, 70_000), max_size=60))
+def test_evidence_is_never_too_long_for_the_door(error: str, lengths: list[int]):
+    """However much was said, its JSON is far below 1 MiB; the last lines are kept, and cut twice they are the same."""
+    lines = ["\x01" * length for length in lengths]
+    evidence = Evidence(Cause.REQUIREMENTS, error=error * 5000, last_lines=lines)
+    stored = evidence.to_json()
+    assert len(json.dumps(stored)) < 2**19
+    assert [len(line) for line in stored.get("last_lines", [])] == [
+        min(n, LINE_CHARACTERS) for n in lengths[-LAST_LINES:]
+    ]
+    assert Evidence(**stored).to_json() == stored
+
+
+def test_what_is_cut_says_so():
+    """A text that was longer ends with `…`; one that fits is whole."""
+    assert (cut("abcd", 4), cut("abcde", 4)) == ("abcd", "abc…")
 
 
 def test_a_failure_shows_what_the_script_said_last():
