@@ -115,12 +115,26 @@ def run(session: Session, attempt: Attempt) -> None:
             transition(session, attempt.training, T.RUNNING)
 
 
-def stage_out(session: Session, attempt: Attempt, to: TrainingState, reason: Reason | None, message: str) -> None:
-    """Note that the script has ended and what it left is being put in its places."""
+def stage_out(
+    session: Session,
+    attempt: Attempt,
+    to: TrainingState | None,
+    *,
+    reason: Reason | None,
+    message: str,
+    evidence: dict[str, Any],
+) -> None:
+    """Note that the script has ended, how, and that what it left is being put in its places.
+
+    `to` is the state that tells of it; None where the training is to be tried again.
+    """
+    attempt.evidence = evidence  # all that is known of the script, should its run not live to tell its end
+    if _has_run(evidence):
+        run(session, attempt)
     if attempt.running_at and attempt.stopped_running_at is None:
         attempt.stopped_running_at = now()
     attempt.phase = Phase.STAGING_OUT
-    if attempt.training.state != to and allowed("training", attempt.training.state, to):
+    if to and attempt.training.state != to and allowed("training", attempt.training.state, to):
         transition(session, attempt.training, to, reason=reason, message=message)
 
 
@@ -144,7 +158,9 @@ def end(
 
     `to` is COMPLETE, STOPPED, FAIL_TRAIN or CREATE_FAILED, or CREATE_IN_PROGRESS: it waits for its next attempt.
     """
-    attempt.ended_at, attempt.phase = now(), Phase.ENDED
+    if _has_run(evidence):
+        run(session, attempt)
+    attempt.ended_at, attempt.phase, attempt.outcome = now(), Phase.ENDED, to
     attempt.reason, attempt.message, attempt.evidence = reason or "", message, evidence
     training = attempt.training
     if training.state == to == T.CREATE_IN_PROGRESS:
@@ -152,6 +168,11 @@ def end(
         return
     for step in _way(training.state, to):
         transition(session, training, step, reason=reason, message=message, evidence=evidence)
+
+
+def _has_run(evidence: dict[str, Any]) -> bool:
+    """Say whether the evidence tells how a script ended: then it ran, also where nobody was there to hear of it."""
+    return not evidence.keys().isdisjoint({"exit_code", "signal"})
 
 
 def _way(state: str, to: TrainingState) -> Sequence[TrainingState]:

@@ -114,6 +114,7 @@ class Attempt(Base):
     running_at: Mapped[datetime | None]
     stopped_running_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    outcome: Mapped[str] = mapped_column(String(32), default="")  # the state to which its end led the training
     reason: Mapped[str] = mapped_column(String(32), default="")
     message: Mapped[str] = mapped_column(default="")
     evidence: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -157,13 +157,16 @@ def _warn(session: Session, attempt: Attempt, body: Body) -> Body:
 
 
 def _stage_out(session: Session, attempt: Attempt, body: Body) -> Body:
-    verdict = attempts.judge(attempt, _evidence(body))
+    evidence = _evidence(body)
+    verdict = attempts.judge(attempt, evidence)
     on_the_way = {
         TrainingState.COMPLETE: TrainingState.COMPLETE_IN_PROGRESS,
         TrainingState.STOPPED: TrainingState.STOP_IN_PROGRESS,
         TrainingState.FAIL_TRAIN: TrainingState.FAIL_TRAIN_IN_PROGRESS,
-    }.get(verdict.state, TrainingState(attempt.training.state))
-    verbs.stage_out(session, attempt, on_the_way, verdict.reason, verdict.message)
+    }.get(verdict.state)
+    verbs.stage_out(
+        session, attempt, on_the_way, reason=verdict.reason, message=verdict.message, evidence=evidence.to_json()
+    )
     return {}
 
 
@@ -177,8 +180,8 @@ def _told_before(session: Session, attempt_id: str, token: str, body: Body) -> B
     attempt = verbs.ended_alike_before(session, attempt_id, token, _evidence(body).to_json())
     if attempt is None:
         return None
-    training = attempt.training
-    return {"state": training.state, "reason": training.reason, "message": training.message}
+    # Its own end, whatever a person has done with the training since.
+    return {"state": attempt.outcome, "reason": attempt.reason, "message": attempt.message}
 
 
 def _evidence(body: Body) -> Evidence:

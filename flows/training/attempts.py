@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from itertools import takewhile
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -56,6 +57,13 @@ def judge(attempt: Attempt, evidence: Evidence) -> Verdict:
     return decide(evidence, wish, ended_alike=alike, no_further=no_further(attempt))
 
 
+def known(attempt: Attempt, evidence: Evidence) -> dict[str, Any]:
+    """Return all that is known of an attempt's end: what it told when its script ended, and what was seen since."""
+    told, seen = attempt.evidence, evidence.to_json()
+    # Nobody saw the end of one that fell silent: what it told before is nearest to it.
+    return seen | told if evidence.cause == Cause.LOST else told | seen
+
+
 def refuse(session: Session, attempt: Attempt, message: str) -> None:
     """End an attempt that can never begin: its training is CREATE_FAILED, or what was decided of it already."""
     if attempt.training.state == TrainingState.CREATE_IN_PROGRESS:
@@ -79,6 +87,6 @@ def close(session: Session, attempt: Attempt, evidence: Evidence) -> Verdict:
         verdict.state,
         reason=verdict.reason,
         message=verdict.message,
-        evidence=evidence.to_json() | ({SUSPENDED: True} if training.wish == Wish.SUSPEND else {}),
+        evidence=known(attempt, evidence) | ({SUSPENDED: True} if training.wish == Wish.SUSPEND else {}),
     )
     return verdict

@@ -21,7 +21,7 @@ from flows.training.spec import TrainingSpec
 
 
 def withdraw_model(platform: Platform, attempt_id: str) -> None:
-    """Remove the marker of a model whose training did not become COMPLETE after all; none is fine.
+    """Remove the marker of a model whose training never became COMPLETE; none is fine.
 
     Only the last attempt's: a later one that completed has put its own marker there.
 
@@ -31,8 +31,12 @@ def withdraw_model(platform: Platform, attempt_id: str) -> None:
     with platform.records.reading() as session:
         attempt = session.get_one(Attempt, attempt_id)
         training, is_last = attempt.training, attempt.number == len(attempt.training.attempts)
-        was_put = trainings.has_been(session, training, TrainingState.COMPLETE_IN_PROGRESS)
-    if was_put and is_last and training.state != TrainingState.COMPLETE:
+        # A script that ended well may have put its model there, although a stop was decided on by then.
+        was_put = attempt.evidence.get("exit_code") == 0 or trainings.has_been(
+            session, training, TrainingState.COMPLETE_IN_PROGRESS
+        )
+        counts = trainings.has_been(session, training, TrainingState.COMPLETE)
+    if was_put and is_last and not counts:
         spec = TrainingSpec.model_validate(training.request)
         platform.afresh().storage.delete(marker(output_of(spec, training.id)))
 

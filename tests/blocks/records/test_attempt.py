@@ -176,14 +176,43 @@ def test_staging_out_ends_the_running_time(records: Records, claimed: str):
     with records.writing() as session:
         attempt = session.get(Attempt, claimed)
         verbs.run(session, attempt)
-        verbs.stage_out(session, attempt, T.COMPLETE_IN_PROGRESS, None, "")
+        verbs.stage_out(session, attempt, T.COMPLETE_IN_PROGRESS, reason=None, message="", evidence={})
         first = attempt.stopped_running_at
         assert first is not None
-        verbs.stage_out(session, attempt, T.COMPLETE_IN_PROGRESS, None, "")
+        verbs.stage_out(session, attempt, T.COMPLETE_IN_PROGRESS, reason=None, message="", evidence={})
         trained = trainings.seconds_trained(attempt.training)
         assert attempt.stopped_running_at == first
         assert trained == (first - attempt.running_at).total_seconds()
         assert (attempt.phase, attempt.training.state) == (Phase.STAGING_OUT, T.COMPLETE_IN_PROGRESS)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "to", "passes"),
+    [
+        ({"cause": "exit", "exit_code": 0}, T.COMPLETE, [T.RUNNING, T.COMPLETE_IN_PROGRESS, T.COMPLETE]),
+        ({"cause": "exit", "exit_code": 1}, T.FAIL_TRAIN, [T.RUNNING, T.FAIL_TRAIN_IN_PROGRESS, T.FAIL_TRAIN]),
+        ({"cause": "exit", "signal": 9}, T.CREATE_IN_PROGRESS, [T.RUNNING, T.CREATE_IN_PROGRESS]),
+        ({"cause": "data"}, T.FAIL_TRAIN, [T.FAIL_TRAIN_IN_PROGRESS, T.FAIL_TRAIN]),
+    ],
+)
+def test_a_script_whose_start_nobody_heard_of_has_run(records: Records, claimed: str, evidence, to, passes):
+    """Its exit code or signal tells so: its training was RUNNING on the way to its end."""
+    with records.writing() as session:
+        attempt = session.get(Attempt, claimed)
+        verbs.end(session, attempt, to, reason=None, message="", evidence=evidence)
+        assert (attempt.running_at is not None) == (T.RUNNING in passes)
+        told = trainings.events_of(session, "training", attempt.training_id)
+        assert [event.state for event in told if event.state][-len(passes) :] == passes
+        assert attempt.outcome == to
+
+
+def test_staging_out_tells_that_the_script_ran(records: Records, claimed: str):
+    """Also where its start was not heard: RUNNING, then COMPLETE_IN_PROGRESS, and the evidence is kept."""
+    with records.writing() as session:
+        attempt, evidence = session.get(Attempt, claimed), {"exit_code": 0}
+        verbs.stage_out(session, attempt, T.COMPLETE_IN_PROGRESS, reason=None, message="", evidence=evidence)
+        assert trainings.has_been(session, attempt.training, T.RUNNING)
+        assert (attempt.training.state, attempt.evidence) == (T.COMPLETE_IN_PROGRESS, evidence)
 
 
 def test_a_checkpoint_told_twice_is_one(records: Records, claimed: str):

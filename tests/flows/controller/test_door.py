@@ -240,6 +240,26 @@ def test_a_script_that_ends_well_completes(call: Call, attempt_of: Call, attempt
     assert (row.training.state, row.evidence, len(row.checkpoints)) == (T.COMPLETE, EVIDENCE, 1)
 
 
+@pytest.mark.parametrize("heard", ["stage-out, end", "end"])
+def test_a_success_whose_start_was_not_heard_is_one(call: Call, attempt_of: Call, attempt_id: str, heard: str):
+    """A script that began and ended while the door was shut completes all the same."""
+    for verb in heard.split(", "):
+        answer = call(verb, {"evidence": EVIDENCE})
+        assert answer.status_code == 200
+    assert answer.json()["state"] == "COMPLETE"
+    assert attempt_of(attempt_id).running_at is not None
+
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_an_end_is_answered_again_by_its_own_verdict(here: Platform, call: Call, attempt_id: str, exit_code: int):
+    """Also once a person deletes the training: what has completed has."""
+    evidence = {"evidence": {"cause": "exit", "exit_code": exit_code}}
+    first = call("end", evidence).json()
+    with here.records.writing() as session:
+        trainings.begin_delete(session, trainings.find(session, attempt_id.removesuffix("-a1")))
+    assert call("end", evidence).json() == first
+
+
 def test_a_checkpoint_told_twice_is_one(call: Call, attempt_of: Call, attempt_id: str):
     """An answer that was lost makes no second one."""
     for _ in range(2):

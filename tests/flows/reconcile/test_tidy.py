@@ -167,6 +167,29 @@ def test_a_model_that_does_not_count_loses_its_marker(
     assert (here.storage.stat(marker) is not None) == stays
 
 
+def test_a_model_outlives_the_deletion_of_its_training(here: Platform, ended: Ended, places: Any):
+    """Deleting a training that completed removes nothing that it put out."""
+    attempt_id = ended(T.COMPLETE, {}, state=T.COMPLETE_IN_PROGRESS)
+    training_id = attempt_id.removesuffix("-a1")
+    marker = parse(f"{places['output_path']}/{training_id}/model.json")
+    here.storage.write(marker, b"{}")
+    with here.records.writing() as session:
+        trainings.begin_delete(session, trainings.find(session, training_id))
+    assert tidy(here) == [attempt_id]
+    assert here.storage.stat(marker) is not None
+
+
+def test_a_stop_between_script_and_marker_leaves_no_model(here: Platform, ended: Ended, places: Any):
+    """A script that ended well while its stop was on its way may have put a marker: it goes."""
+    attempt_id = ended(T.STOPPED, {}, state=T.STOP_IN_PROGRESS)
+    with here.records.writing() as session:
+        session.get(Attempt, attempt_id).evidence = {"cause": "exit", "exit_code": 0}
+    marker = parse(f"{places['output_path']}/{attempt_id.removesuffix('-a1')}/model.json")
+    here.storage.write(marker, b"{}")
+    tidy(here)
+    assert here.storage.stat(marker) is None
+
+
 def test_a_later_attempts_model_is_its_own(here: Platform, ended: Ended, places: Any):
     """Only the last attempt's marker is withdrawn."""
     attempt_id = ended(T.CREATE_IN_PROGRESS, {}, state=T.COMPLETE_IN_PROGRESS)

@@ -179,7 +179,9 @@ def test_a_stop_that_was_told_stays_one(here, make, attempt_of):
         attempt = session.get(Attempt, attempt_id)
         verbs.run(session, attempt)
         verdict = attempts.judge(attempt, Evidence(Cause.CANCELLED))
-        verbs.stage_out(session, attempt, T.STOP_IN_PROGRESS, verdict.reason, verdict.message)
+        verbs.stage_out(
+            session, attempt, T.STOP_IN_PROGRESS, reason=verdict.reason, message=verdict.message, evidence={}
+        )
     close(here, attempt_id, Evidence(Cause.LOST, error="silent"))
     row = attempt_of(attempt_id)
     assert (row.training.state, row.training.reason) == (T.STOPPED, R.USER)
@@ -204,13 +206,36 @@ def test_a_failure_that_was_told_stays_one(here, make, attempt_of):
     with here.records.writing() as session:
         attempt = session.get(Attempt, attempt_id)
         verbs.run(session, attempt)
-        verdict = attempts.judge(attempt, Evidence(Cause.EXIT, exit_code=3))
-        verbs.stage_out(session, attempt, T.FAIL_TRAIN_IN_PROGRESS, verdict.reason, verdict.message)
+        evidence = Evidence(Cause.EXIT, exit_code=3, last_lines=["ValueError: b"])
+        verdict = attempts.judge(attempt, evidence)
+        verbs.stage_out(
+            session,
+            attempt,
+            T.FAIL_TRAIN_IN_PROGRESS,
+            reason=verdict.reason,
+            message=verdict.message,
+            evidence=evidence.to_json(),
+        )
         trainings.wish_stop(session, attempt.training)
-    close(here, attempt_id, Evidence(Cause.LOST))
+    close(here, attempt_id, Evidence(Cause.LOST, error="silent"))
     row = attempt_of(attempt_id)
     assert (row.training.state, row.training.reason) == (T.FAIL_TRAIN, R.USER_ERROR)
     assert "exit code 3" in row.training.message
+    told = {"cause": "exit", "exit_code": 3, "last_lines": ["ValueError: b"]}
+    assert row.evidence == row.training.evidence == {"error": "silent", **told}
+
+
+def test_what_was_told_of_the_script_outlives_its_run(here, make, attempt_of):
+    """A run that is lost while it puts the model in its place is tried again; how its script ended stays known."""
+    attempt_id = recorded(here, make(), [])
+    told = {"cause": "exit", "exit_code": 0, "peak_memory_bytes": 5}
+    with here.records.writing() as session:
+        attempt = session.get(Attempt, attempt_id)
+        verbs.stage_out(session, attempt, T.COMPLETE_IN_PROGRESS, reason=None, message="", evidence=told)
+    close(here, attempt_id, Evidence(Cause.LOST, error="silent"))
+    row = attempt_of(attempt_id)
+    assert (row.training.state, row.reason) == (T.CREATE_IN_PROGRESS, R.MACHINE_LOST)
+    assert row.evidence == {"error": "silent", **told}
 
 
 def test_after_its_end_it_holds_nothing(here, make: Callable[..., str]):

@@ -96,6 +96,7 @@ def upgrade() -> None:
     sa.Column('running_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('stopped_running_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('outcome', sa.String(length=32), nullable=False),
     sa.Column('reason', sa.String(length=32), nullable=False),
     sa.Column('message', sa.String(), nullable=False),
     sa.Column('evidence', sa.JSON(), nullable=False),
