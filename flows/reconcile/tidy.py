@@ -16,8 +16,9 @@ from blocks.errors import BlockError, Permanent
 from blocks.platform import Platform
 from blocks.pools import processes
 from blocks.records import attempt as verbs
-from blocks.records.tables import Attempt, now
+from blocks.records.tables import Attempt, Training, now
 from blocks.records.transitions import note
+from blocks.records.words import TrainingState
 from flows.training.assignment import work_folder
 from flows.training.salvage import salvage, withdraw_model
 
@@ -32,7 +33,19 @@ def tidy(platform: Platform) -> list[str]:
     if not root.is_dir():
         return []
     with _alone(platform.settings.home / "tidy.lock") as mine:
-        return [attempt_id for attempt_id in _left(platform, root) if _clear(platform, attempt_id)] if mine else []
+        if not mine:
+            return []
+        _clear_kept(platform)
+        return [attempt_id for attempt_id in _left(platform, root) if _clear(platform, attempt_id)]
+
+
+def _clear_kept(platform: Platform) -> None:
+    """Remove what was kept of models that have reached their places; all others are their training's only ones."""
+    for folder in (platform.settings.home / "kept").glob("*"):
+        with platform.records.reading() as session:
+            row = session.get(Training, folder.name)
+        if row is not None and row.state == TrainingState.COMPLETE:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _left(platform: Platform, root: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """The marker that makes a model count: `{output}/{training id}/model.json`, written last and by the lease's holder."""
 
 import json
+from pathlib import Path
 
 from blocks.storage.location import DERIVED_LIMIT, Location, parse
 from flows.training.checkpoint import files_of
@@ -12,10 +13,10 @@ def marker(output: str) -> Location:
     return parse(f"{output}/model.json", DERIVED_LIMIT)
 
 
-def mark(instance: Instance) -> None:
-    """Write what the model is made of: every file with its size in bytes and its sha256."""
+def mark(instance: Instance, folder: Path) -> None:
+    """Write what the model in a folder is made of: every file with its size in bytes and its sha256."""
     assignment = instance.assignment
-    files = files_of(instance.folders.model, parse(f"{assignment.output}/model/", DERIVED_LIMIT))
+    files = files_of(folder, parse(f"{assignment.output}/model/", DERIVED_LIMIT))
     said = {"training": assignment.training_id, "attempt": assignment.number, "files": files}
     instance.storage.write(marker(assignment.output), json.dumps(said, indent=1).encode())
 

@@ -32,12 +32,13 @@ from blocks.storage.storage import Storage
 from flows.control import leave_out_decided
 from flows.decided import Decided
 from flows.tensorboard.service import folder as tensorboard_folder
-from flows.training import board, environment, staging
+from flows.training import board, delivery, environment, staging
 from flows.training.assignment import Assignment, work_folder
 from flows.training.contract import Rank
 from flows.training.door import Door, DoorClosed, GivenUp
 from flows.training.gang import is_success, run_together
 from flows.training.instance import Instance, Interrupted, ScriptLog, StepFailed
+from flows.training.kept import keep, kept_folder
 from flows.training.model import unmark
 from flows.training.verdict import Cause, Evidence
 
@@ -71,10 +72,9 @@ def carry_out(instances: Sequence[Instance]) -> Evidence:
     """Do the attempt; whatever ends it becomes evidence."""
     first = instances[0]
     try:
-        python = prepare_image(first)
-        stage_in(instances)
-        pythons = install(instances, python)
-        evidence = run_script(instances, pythons)
+        evidence = run_to_end(instances)
+        if is_success(evidence):
+            keep(first, settings.home())  # before anything is waited for: what kills us now costs no model
         with suppress(DoorClosed):  # the end tells it again, and has the patience
             first.door.stage_out(evidence)
         if is_success(evidence):
@@ -90,6 +90,18 @@ def carry_out(instances: Sequence[Instance]) -> Evidence:
     except Exception as error:  # noqa: BLE001 (an attempt that ends without a word would be taken for a lost machine)
         return Evidence(Cause.PLATFORM, error=f"{type(error).__name__}: {error}")
     return evidence
+
+
+def run_to_end(instances: Sequence[Instance]) -> Evidence:
+    """Run the script on all that it needs; one whose model is kept has ended well in an earlier attempt."""
+    first = instances[0]
+    if kept_folder(settings.home(), first.assignment.training_id).is_dir():
+        first.say("the script ended with exit code 0 in an earlier attempt; only its model is put in its place")
+        return Evidence(Cause.EXIT, exit_code=0)
+    python = prepare_image(first)
+    stage_in(instances)
+    pythons = install(instances, python)
+    return run_script(instances, pythons)
 
 
 @task(cache_policy=NO_CACHE)
@@ -153,7 +165,7 @@ def run_script(instances: Sequence[Instance], pythons: Sequence[Path]) -> Eviden
 def stage_out(instances: Sequence[Instance]) -> int:
     """Put the model of instance 0 in its place, and the marker that makes it count; return how many files it has."""
     instances[0].has_succeeded = True
-    return staging.stage_out(instances[0], _progress("Staging out"))
+    return delivery.stage_out(instances[0], settings.home(), _progress("Staging out"))
 
 
 @task(cache_policy=NO_CACHE)

@@ -1,29 +1,19 @@
-"""What an instance needs comes in, what it made goes out. A place that is away for minutes costs minutes, not the work.
-
-Everything here can be stopped between two pieces of a file, and run again from the beginning.
-"""
+"""What an instance needs comes in. Everything here can be stopped between two pieces of a file, and run again."""
 
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
-
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from blocks.catalogue.catalogue import GIB
-from blocks.errors import Temporary
-from blocks.storage.errors import StorageError
-from blocks.storage.location import DERIVED_LIMIT, parse
+from blocks.storage.location import parse
 from blocks.storage.store import Transfer
-from flows.training import model
-from flows.training.checkpoint import OWN_FOLDER, Damaged, fetch
+from flows.training.checkpoint import OWN_FOLDER, fetch
 from flows.training.instance import Instance, StepFailed
+from flows.training.patience import STAGING_IN, patiently
 from flows.training.verdict import Cause
 
-PATIENCE_SECONDS = 600.0
 SHOWN_SKIPPED = 5
 
-R = TypeVar("R")
 Tell = Callable[[str, float], None]
 
 
@@ -44,11 +34,11 @@ def stage_in(instance: Instance, tell: Tell) -> None:
         folder.mkdir(parents=True)
     folders.home.mkdir()
     folders.tmp.mkdir()
-    _patiently(instance, Cause.DATA, lambda: _copy(instance, "the code", spec.algorithm_path, folders.source, tell))
+    patiently(instance, STAGING_IN, lambda: _copy(instance, "the code", spec.algorithm_path, folders.source, tell))
     for data_set in spec.data_sets:
         name, path, folder = data_set.name, data_set.path, folders.data_sets[data_set.name]
-        _patiently(instance, Cause.DATA, lambda n=name, p=path, f=folder: _data_set(instance, n, p, f, tell))
-    _patiently(instance, Cause.DATA, lambda: _checkpoint(instance, tell))
+        patiently(instance, STAGING_IN, lambda n=name, p=path, f=folder: _data_set(instance, n, p, f, tell))
+    patiently(instance, STAGING_IN, lambda: _checkpoint(instance, tell))
 
 
 def _copy(instance: Instance, what: str, path: str, folder: Path, tell: Tell) -> None:
@@ -56,7 +46,7 @@ def _copy(instance: Instance, what: str, path: str, folder: Path, tell: Tell) ->
     folder.mkdir(parents=True, exist_ok=True)
     got = instance.storage.download(parse(path), folder, instance.progress(what, tell))
     instance.log.say(f"staged in {what}: {got.files} file(s), {got.bytes / 2**20:.1f} MiB")
-    _tell_skipped(instance, got)
+    tell_skipped(instance, got)
 
 
 def _data_set(instance: Instance, name: str, path: str, folder: Path, tell: Tell) -> None:
@@ -96,36 +86,7 @@ def _is_given(instance: Instance) -> bool:
     return any(not OWN_FOLDER.match(entry.key) for entry in entries)
 
 
-def stage_out(instance: Instance, tell: Tell) -> int:
-    """Put the model in its place and its marker beside it; returns how many files the model has.
-
-    Raises:
-        StepFailed: the place refused it (OUTPUT) or did not answer (STORAGE).
-        Interrupted: a person stopped it, or it was given up; the model has no marker then and does not count.
-    """
-    sent = _patiently(instance, Cause.OUTPUT, lambda: _send_model(instance, tell))
-    if sent.files:
-        instance.door.confirm()  # whoever slept past its lease must not mark what is another attempt's by now
-        _patiently(instance, Cause.OUTPUT, lambda: model.mark(instance))
-    return sent.files
-
-
-def _send_model(instance: Instance, tell: Tell) -> Transfer:
-    folder, output = instance.folders.model, instance.assignment.output
-    place = parse(f"{output}/model/", DERIVED_LIMIT)
-    instance.say(f"staging out the model to {place}")
-    # The marker goes before what it vouches for; what an earlier attempt left half-sent is not this model.
-    model.unmark(instance)
-    instance.storage.delete(place)
-    if not any(folder.iterdir()):
-        instance.door.warn("Warning: the script left nothing in EM_MODEL_DIR; there is no model.")
-        return Transfer(0, 0)
-    sent = instance.storage.upload(folder, place, instance.progress("the model", tell))
-    _tell_skipped(instance, sent)
-    return sent
-
-
-def _tell_skipped(instance: Instance, copied: Transfer) -> None:
+def tell_skipped(instance: Instance, copied: Transfer) -> None:
     """Tell of files that were not copied: links that lead away, names that cannot be."""
     if not copied.skipped:
         return
@@ -134,28 +95,3 @@ def _tell_skipped(instance: Instance, copied: Transfer) -> None:
     more = len(copied.skipped) - SHOWN_SKIPPED
     rest = f" and {more} more, see the log" if more > 0 else ""
     instance.door.warn(f"Warning: not copied: {'; '.join(copied.skipped[:SHOWN_SKIPPED])}{rest}")
-
-
-def _patiently(instance: Instance, refused: Cause, do: Callable[[], R]) -> R:
-    """Do what touches a place; one that is away is asked again for ten minutes, unless the attempt is to end.
-
-    Raises:
-        StepFailed: it was refused (for the given cause), or was away all the time (STORAGE).
-    """
-
-    def tell(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        instance.say(f"a storage place is away, trying again: {error}")
-
-    retrying = Retrying(
-        retry=retry_if_exception_type(Temporary),
-        stop=stop_after_delay(PATIENCE_SECONDS),
-        wait=wait_exponential_jitter(max=20),
-        sleep=instance.pause,
-        before_sleep=tell,
-        reraise=True,
-    )
-    try:
-        return retrying(do)
-    except (Damaged, StorageError) as error:
-        raise StepFailed(Cause.STORAGE if isinstance(error, Temporary) else refused, str(error)) from error

@@ -57,6 +57,13 @@ def instance(here: Platform, make: Callable[..., str]) -> Iterator[Callable[...,
 
 
 @pytest.fixture
+def root(places: dict[str, Any], tmp_path: Path) -> Path:
+    """Where the places of a request are on this machine."""
+    assert places
+    return tmp_path / "places"
+
+
+@pytest.fixture
 def storage() -> Storage:
     return Storage({}, {})
 

@@ -14,3 +14,11 @@ def fill(folder: Path, files: dict[str, bytes] = FILES) -> Path:
 
 def content(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {name: data.decode() for name, data in content(folder).items()}
+
+
+def silent(_what: str, _share: float) -> None:
+    """Progress that nobody looks at."""

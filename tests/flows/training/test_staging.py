@@ -1,37 +1,21 @@
-"""What an instance needs comes in, what it made goes out."""
+"""What an instance needs comes in."""
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from blocks.catalogue.catalogue import GIB
 from blocks.records.words import Wish
-from flows.training import model
 from flows.training.checkpoint import commit, parse
-from flows.training.door import GivenUp
 from flows.training.instance import Instance, Interrupted, StepFailed
 from flows.training.job import cores
-from flows.training.staging import stage_in, stage_out
+from flows.training.staging import stage_in
 from flows.training.verdict import Cause
+from tests.flows.training.folders import silent, texts
 
 Made = Callable[..., Instance]
-
-
-def content(folder: Path) -> dict[str, str]:
-    return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
-
-
-def silent(_what: str, _share: float) -> None:
-    return
-
-
-@pytest.fixture
-def root(places: dict[str, Any], tmp_path: Path) -> Path:
-    return tmp_path / "places"
 
 
 def test_code_and_data_come_in(instance: Made):
@@ -39,8 +23,8 @@ def test_code_and_data_come_in(instance: Made):
     told: dict[str, float] = {}
     one = instance()
     stage_in(one, lambda what, share: told.update({what: share}))
-    assert list(content(one.folders.source)) == ["train.py"]
-    assert content(one.folders.data_sets["digits"]) == {"digits.csv": "1,2,3\n"}
+    assert list(texts(one.folders.source)) == ["train.py"]
+    assert texts(one.folders.data_sets["digits"]) == {"digits.csv": "1,2,3\n"}
     for folder in (one.folders.model, one.folders.checkpoint, one.folders.checkpoint_input, one.folders.tensorboard):
         assert list(folder.iterdir()) == []
     assert told == {"the code": 1.0, "the data set digits": 1.0}
@@ -53,8 +37,8 @@ def test_staging_in_again_starts_afresh(instance: Made):
     (one.folders.model / "half").write_text("x")
     (one.folders.source / "old.py").write_text("x")
     stage_in(one, silent)
-    assert content(one.folders.model) == {}
-    assert list(content(one.folders.source)) == ["train.py"]
+    assert texts(one.folders.model) == {}
+    assert list(texts(one.folders.source)) == ["train.py"]
 
 
 def test_what_is_not_there_any_more_is_the_datas_fault(instance: Made, root: Path):
@@ -81,7 +65,7 @@ def test_links_that_lead_away_are_told_of(instance: Made, root: Path):
     (root / "code" / "secret.py").symlink_to("/etc/hostname")
     one = instance()
     stage_in(one, silent)
-    assert list(content(one.folders.source)) == ["train.py"]
+    assert list(texts(one.folders.source)) == ["train.py"]
     assert "secret.py" in one.door.warnings[0]
 
 
@@ -90,8 +74,8 @@ def test_what_a_person_gives_is_the_checkpoint_input(instance: Made, root: Path)
     (root / "checkpoints" / "start.pt").write_text("weights")
     one = instance()
     stage_in(one, silent)
-    assert content(one.folders.checkpoint_input) == {"start.pt": "weights"}
-    assert content(one.folders.checkpoint) == {}
+    assert texts(one.folders.checkpoint_input) == {"start.pt": "weights"}
+    assert texts(one.folders.checkpoint) == {}
 
 
 def test_other_trainings_checkpoints_are_no_input(instance: Made, root: Path):
@@ -101,7 +85,7 @@ def test_other_trainings_checkpoints_are_no_input(instance: Made, root: Path):
     (other / "model.pt").write_text("theirs")
     one = instance()
     stage_in(one, silent)
-    assert content(one.folders.checkpoint_input) == {}
+    assert texts(one.folders.checkpoint_input) == {}
 
 
 @pytest.fixture
@@ -119,7 +103,7 @@ def resumed(instance: Made, root: Path, tmp_path: Path) -> Instance:
 def test_a_retry_goes_on_from_its_checkpoint(resumed: Instance):
     """It lies where the script reads and where it writes: both ways to go on find it."""
     stage_in(resumed, silent)
-    assert content(resumed.folders.checkpoint_input) == content(resumed.folders.checkpoint) == {"model.pt": "epoch 3"}
+    assert texts(resumed.folders.checkpoint_input) == texts(resumed.folders.checkpoint) == {"model.pt": "epoch 3"}
 
 
 def test_a_damaged_checkpoint_is_not_gone_on_from(resumed: Instance):
@@ -140,101 +124,6 @@ def test_a_stop_interrupts_the_staging(instance: Made, how: str):
     (one.stop if how == "signal" else one.door.given_up).set() if how != "wish" else None
     with pytest.raises(Interrupted):
         stage_in(one, silent)
-
-
-# --- out
-
-
-def test_the_model_goes_to_its_place(instance: Made, root: Path):
-    """Below the output path, in the training's own folder; the marker says what it is made of."""
-    one = instance()
-    stage_in(one, silent)
-    (one.folders.model / "weights.pt").write_text("w")
-    assert stage_out(one, silent) == 1
-    output = root / "output" / one.assignment.training_id
-    assert content(output / "model") == {"weights.pt": "w"}
-    marker = json.loads((output / "model.json").read_text())
-    digest = "50e721e49c013f00c62cf59f2163542a9d8df02464efeb615d31051b0fddc326"
-    assert marker == {
-        "training": one.assignment.training_id,
-        "attempt": 1,
-        "files": [{"path": "weights.pt", "size": 1, "sha256": digest}],
-    }
-
-
-def test_only_the_holder_marks_a_model(instance: Made, root: Path):
-    """Before the marker the attempt asks whether it is still its own; one that was given up writes none."""
-    one = instance()
-    stage_in(one, silent)
-    (one.folders.model / "weights.pt").write_text("w")
-    stage_out(one, silent)
-    assert one.door.confirmed == 1
-    tell = one.progress
-
-    def lose(*arguments: Any) -> Any:
-        """Sleep past the lease while the model is sent."""
-        report = tell(*arguments)
-        return lambda done, total: (report(done, total), one.door.given_up.set() if done == total else None)
-
-    one.progress = lose
-    with pytest.raises((GivenUp, Interrupted)):
-        stage_out(one, silent)
-    assert not (root / "output" / one.assignment.training_id / "model.json").exists()
-
-
-def test_an_output_that_became_no_model_loses_its_marker(instance: Made, root: Path):
-    """Taken away, also twice; the files stay."""
-    one = instance()
-    stage_in(one, silent)
-    (one.folders.model / "weights.pt").write_text("w")
-    stage_out(one, silent)
-    for _ in range(2):
-        model.unmark(one)
-    output = root / "output" / one.assignment.training_id
-    assert [file.name for file in output.iterdir()] == ["model"]
-
-
-def test_what_an_earlier_attempt_left_is_no_part_of_the_model(instance: Made, root: Path):
-    """Half-sent files of an attempt that died are gone."""
-    one = instance()
-    stage_in(one, silent)
-    old = root / "output" / one.assignment.training_id / "model"
-    old.mkdir(parents=True)
-    (old / "half.pt").write_text("half")
-    (one.folders.model / "weights.pt").write_text("w")
-    stage_out(one, silent)
-    assert list(content(old)) == ["weights.pt"]
-
-
-def test_what_cannot_be_sent_is_told_and_not_promised(instance: Made):
-    """A file whose name no storage takes is named to the person and is not in the marker."""
-    one = instance()
-    stage_in(one, silent)
-    (one.folders.model / "a\nb").write_text("x")
-    (one.folders.model / "weights.pt").write_text("w")
-    assert stage_out(one, silent) == 1
-    assert any("a\nb" in told for told in one.door.warnings)
-    assert "a\\nb" not in one.storage.read(model.marker(one.assignment.output)).decode()
-
-
-def test_an_output_path_of_full_length_has_room(instance: Made, tmp_path: Path):
-    """255 characters are allowed, and the model, its marker and the checkpoints still fit behind them."""
-    path = f"file://{tmp_path}/{'o' * 100}"
-    path += "/" + "p" * (254 - len(path))
-    one = instance(output_path=path)
-    stage_in(one, silent)
-    (one.folders.model / "weights.pt").write_text("w")
-    assert stage_out(one, silent) == 1
-    assert one.storage.stat(model.marker(one.assignment.output)) is not None
-
-
-def test_a_script_that_left_nothing_has_no_model(instance: Made, root: Path):
-    """Nothing is sent and nothing marked; the answer and a warning say so."""
-    one = instance()
-    stage_in(one, silent)
-    assert stage_out(one, silent) == 0
-    assert not (root / "output" / one.assignment.training_id).exists()
-    assert "there is no model" in one.door.warnings[0]
 
 
 @pytest.mark.parametrize(("vcpus", "count"), [(0.5, 1), (1, 1), (1.5, 2), (4096, 10_000)])

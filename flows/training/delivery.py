@@ -1,0 +1,62 @@
+"""What a script made goes to its place. It took hours to make: it is waited for hours, and is never thrown away."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from blocks.storage.location import DERIVED_LIMIT, Location, parse
+from blocks.storage.store import Transfer
+from flows.training import model
+from flows.training.instance import Instance, Interrupted, StepFailed
+from flows.training.kept import keep
+from flows.training.patience import STAGING_OUT, patiently
+from flows.training.staging import tell_skipped
+
+
+def stage_out(instance: Instance, home: Path, tell: Callable[[str, float], None]) -> int:
+    """Put the model in its place and its marker beside it; returns how many files the model has.
+
+    From here the model lies in `EMF_HOME/kept`, whatever happens to the attempt, until its training is COMPLETE.
+
+    Args:
+        instance: the one whose model counts.
+        home: EMF_HOME.
+        tell: called with what is copied and how much of it is there, from 0 to 1.
+
+    Raises:
+        StepFailed: the place refused it, or was away for hours (OUTPUT); the message says where the model is.
+        Interrupted: a person stopped it, or it was given up; the model has no marker then and does not count.
+    """
+    folder = keep(instance, home)
+    place = parse(f"{instance.assignment.output}/model/", DERIVED_LIMIT)
+    instance.say(f"staging out the model to {place}; until it is there it is kept in {folder}")
+    try:
+        sent = patiently(instance, STAGING_OUT, lambda: _send(instance, folder, place, tell))
+        if sent.files:
+            instance.door.confirm()  # whoever slept past its lease must not mark what is another attempt's by now
+            patiently(instance, STAGING_OUT, lambda: model.mark(instance, folder))
+    except StepFailed as error:
+        raise StepFailed(error.cause, f"{error} {_where(folder, place)}") from error
+    except Interrupted:
+        instance.door.warn(f"Warning: the model was not put in its place. {_where(folder, place)}")
+        raise
+    return sent.files
+
+
+def _send(instance: Instance, folder: Path, place: Location, tell: Callable[[str, float], None]) -> Transfer:
+    # The marker goes before what it vouches for; what an earlier attempt left half-sent is not this model.
+    model.unmark(instance)
+    instance.storage.delete(place)
+    if not any(folder.iterdir()):
+        instance.door.warn("Warning: the script left nothing in EM_MODEL_DIR; there is no model.")
+        return Transfer(0, 0)
+    sent = instance.storage.upload(folder, place, instance.progress("the model", tell))
+    tell_skipped(instance, sent)
+    return sent
+
+
+def _where(folder: Path, place: Location) -> str:
+    if not any(folder.iterdir()):
+        return "The script left nothing in EM_MODEL_DIR; there is no model."
+    command = shlex.join(["emf", "storage", "put", str(folder), str(place)])
+    return f"The model is kept in {folder} until the training is deleted. Once its place is mended, send it: {command}"

@@ -1,0 +1,70 @@
+"""A place that is away for a while costs that while, not the work: how long it is asked again, and what is told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from blocks.errors import BlockError, Temporary
+from blocks.storage.errors import NoSpace, StorageError
+from flows.training.checkpoint import Damaged
+from flows.training.door import END_SECONDS
+from flows.training.instance import Instance, StepFailed
+from flows.training.verdict import Cause
+
+PAUSE_SECONDS = 20.0  # the longest between two tries
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long what may pass is waited for, in seconds, and what an end without success is called."""
+
+    seconds: float
+    passes: tuple[type[BlockError], ...]
+    away: Cause
+    refused: Cause
+
+
+# While staging in, all that is written is this machine's disk: what fills it may be another training's, and go.
+STAGING_IN = Patience(600.0, (Temporary, NoSpace), away=Cause.STORAGE, refused=Cause.DATA)
+# A model is all that its script's hours have come to.
+STAGING_OUT = Patience(END_SECONDS, (Temporary,), away=Cause.OUTPUT, refused=Cause.OUTPUT)
+
+
+def patiently(instance: Instance, patience: Patience, do: Callable[[], R]) -> R:
+    """Do what touches a place, again and again where that may help; the progress tells what is waited for.
+
+    Raises:
+        StepFailed: it was refused, or was away all the time; the cause is the patience's word for that.
+        Interrupted: the attempt is to end.
+    """
+    said: set[str] = set()
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        text = f"waiting, for up to {_duration(patience.seconds)}, and trying again: {error}"
+        instance.door.progress = text
+        if text not in said:  # hours of the same words would bury the script's
+            said.add(text)
+            instance.log.say(text, "WARNING")
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(patience.passes),
+        stop=stop_after_delay(patience.seconds),
+        wait=wait_exponential_jitter(max=PAUSE_SECONDS),
+        sleep=instance.pause,
+        before_sleep=tell,
+        reraise=True,
+    )
+    try:
+        return retrying(do)
+    except (Damaged, StorageError) as error:
+        cause = patience.away if isinstance(error, patience.passes) else patience.refused
+        raise StepFailed(cause, str(error)) from error
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.0f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
