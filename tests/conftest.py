@@ -21,8 +21,10 @@ STARTING = (TESTS / "images", TESTS / "blocks" / "pools" / "test_environments.py
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts a real engine, so that `make test` runs what needs none first."""
+    """Mark what starts a real engine, or all of the platform, so that `make test` runs what needs neither first."""
     for item in items:
+        if item.path.is_relative_to(TESTS / "platform"):
+            item.add_marker("platform")
         starts = STARTERS & set(getattr(item, "fixturenames", ())) or "[obs" in item.name
         if starts or any(item.path.is_relative_to(place) for place in STARTING):
             item.add_marker("engine")

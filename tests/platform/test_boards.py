@@ -13,7 +13,6 @@ import pytest
 from tests.platform.batch import Batch
 from tests.platform.deadlines import within
 
-pytestmark = pytest.mark.platform
 Page = Callable[[str], str]
 CURRENT_SECONDS = 10
 

@@ -11,7 +11,6 @@ from blocks.settings import Settings
 from blocks.storage.location import parse
 from tests.platform.batch import EPOCHS, Batch, Training
 
-pytestmark = pytest.mark.platform
 Run = Callable[[str], dict[str, dict[str, str]]]
 
 

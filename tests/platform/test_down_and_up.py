@@ -19,7 +19,6 @@ from tests.conftest import platform_folder
 from tests.platform.conftest import SCRIPTS
 from tests.platform.deadlines import within
 
-pytestmark = pytest.mark.platform
 SECONDS = 240
 Training = dict[str, Any]
 

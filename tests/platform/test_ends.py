@@ -17,7 +17,6 @@ from blocks.storage.location import parse
 from tests.platform.batch import STARTS, Batch, Training
 from tests.platform.deadlines import within
 
-pytestmark = pytest.mark.platform
 GRACE = 25
 WHEN: Mapping[str, Callable[[Training], object]] = {
     "staging-in": lambda found: "the data set many" in found["message"],

@@ -15,7 +15,6 @@ from flows.faults import Refused
 from tests.platform.batch import Batch
 from tests.platform.deadlines import within
 
-pytestmark = pytest.mark.platform
 Experiment = dict[str, Any]
 
 

@@ -9,7 +9,6 @@ import pytest
 from blocks.pools import processes
 from tests.platform.batch import Batch, Training
 
-pytestmark = pytest.mark.platform
 LAST_WORDS = "the learning rate must not be negative"
 
 

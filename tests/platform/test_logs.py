@@ -10,12 +10,10 @@ from types import ModuleType
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.platform.batch import Batch
 from tests.platform.deadlines import within
 
-pytestmark = pytest.mark.platform
 LINES = 20_000
 
 

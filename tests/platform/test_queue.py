@@ -14,7 +14,6 @@ from blocks.pools.machine import this_machine
 from blocks.settings import Settings
 from tests.platform.deadlines import within
 
-pytestmark = pytest.mark.platform
 Create = Callable[..., str]
 
 

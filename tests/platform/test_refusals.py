@@ -19,7 +19,6 @@ from flows.faults import Refused
 from tests.platform.deadlines import within
 from tests.platform.faults import Kind, Request, kinds, spoilt, together, unnamed
 
-pytestmark = pytest.mark.platform
 Known = Mapping[str, Kind]
 
 

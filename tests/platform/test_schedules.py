@@ -1,11 +1,8 @@
 """Schedules make runs."""
 
 import httpx
-import pytest
 
 from tests.platform.deadlines import within
-
-pytestmark = pytest.mark.platform
 
 
 def test_a_schedule_that_was_deployed_has_runs_to_come(prefect: httpx.Client):

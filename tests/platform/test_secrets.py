@@ -13,7 +13,6 @@ from blocks.settings import Settings
 from deployments.one_machine import credentials
 from tests.platform.batch import Batch
 
-pytestmark = pytest.mark.platform
 PLAIN = "EMF_OBJECT_STORE_ACCESS_KEY"  # a name, known to all
 PAGE = 200
 

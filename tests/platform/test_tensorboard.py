@@ -8,8 +8,6 @@ import pytest
 from tests.platform.batch import EPOCHS, Batch, Training
 from tests.platform.deadlines import within
 
-pytestmark = pytest.mark.platform
-
 
 @pytest.fixture(scope="module")
 def digits(batch: Batch) -> Training:

@@ -5,12 +5,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import pytest
-
 from blocks.platform import Platform
 from blocks.storage.location import parse
 
-pytestmark = pytest.mark.platform
 SECONDS = 500  # its environment takes a minute or two, where nothing of it is cached
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from tests.platform.batch import Batch
 
-pytestmark = pytest.mark.platform
 Emf = Callable[..., subprocess.CompletedProcess[str]]
 READING = [
     ("training", "list"),

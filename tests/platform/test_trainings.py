@@ -14,7 +14,6 @@ from blocks.settings import Settings
 from flows.faults import Refused
 from tests.platform.batch import ENDS, Batch, Training
 
-pytestmark = pytest.mark.platform
 Asked = Callable[..., dict[str, Any]]
 EXPERIMENT = "found again"
 
