@@ -76,6 +76,8 @@ def asked_to_end(batch: Batch, api: ModuleType, prefect: httpx.Client) -> Mappin
                     kill(found)
                 else:
                     api.stop_training(batch[name])
+                if name == "deaf":
+                    then["stopped again"] = api.stop_training(batch[name])
         time.sleep(0.3)
     return then
 
@@ -140,7 +142,9 @@ def test_a_stop_while_the_model_leaves_abandons_it(
 
 def test_a_script_that_takes_no_notice_is_killed_after_its_grace(batch: Batch, asked_to_end: Mapping[str, Training]):
     """Not before, and soon after; and so is what it started in a session of its own. A second stop hurries nothing."""
+    assert asked_to_end["stopped again"]["state"] == "STOP_IN_PROGRESS"
     found = batch.ended("deaf")
+    assert states(found)[-2:] == ["STOP_IN_PROGRESS", "STOPPED"]
     assert (found["state"], found["reason"], found["evidence"]["signal"]) == ("STOPPED", "USER", 9)
     asked = next(event["time"] for event in found["events"] if event["state"] == "STOP_IN_PROGRESS")
     assert GRACE < seconds_between(asked, found["ended_at"]) < GRACE + 30
