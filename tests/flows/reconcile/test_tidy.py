@@ -219,3 +219,15 @@ def test_only_one_tidies_at_a_time(here: Platform, ended: Ended):
         fcntl.flock(handle, fcntl.LOCK_EX)
         assert tidy(here) == []
     assert tidy(here) == [attempt_id]
+
+
+@pytest.mark.parametrize(("state", "is_left"), [(T.COMPLETE, False), (T.FAIL_TRAIN, True), (T.STOPPED, True)])
+def test_a_kept_model_goes_once_it_is_in_its_place(
+    here: Platform, make: Callable[..., str], state: TrainingState, is_left: bool
+):
+    """Of a training that is COMPLETE; every other's is the only one that there is."""
+    folder = here.settings.home / "kept" / make(state) / "model"
+    folder.mkdir(parents=True)
+    (here.settings.home / "work").mkdir()
+    tidy(here)
+    assert folder.is_dir() == is_left

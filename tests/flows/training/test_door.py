@@ -134,6 +134,19 @@ def test_a_call_waits_for_a_controller_that_restarts(url: str, door: Door, attem
     assert attempt_of(attempt_id).training.state == T.COMPLETE_IN_PROGRESS
 
 
+def test_a_controller_that_is_away_when_a_model_is_confirmed_costs_nothing(door: Door, monkeypatch: pytest.MonkeyPatch):
+    """Whether the attempt is still ours is asked as long as its end is told: the model is there already."""
+    patiences: list[float] = []
+
+    def call(_verb: str, _body: object, patience: float = 0) -> dict[str, object]:
+        patiences.append(patience)
+        return {}
+
+    monkeypatch.setattr(door, "_call", call)
+    door.confirm()
+    assert patiences == [doors.END_SECONDS]
+
+
 def test_the_last_lines_always_pass(door: Door, here: Platform, attempt_id: str, attempt_of: Callable):
     """A script that prints the longest lines that a log stores can still tell how it ended."""
     log = ScriptLog(LocalSink(here.settings.home, attempt_id.removesuffix("-a1"), 1, 0), attempt_id[:-3], 1, 0)
