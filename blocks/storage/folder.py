@@ -16,7 +16,7 @@ from blocks.storage.location import Location
 from blocks.storage.os_errors import os_faults
 from blocks.storage.store import READ_LIMIT, Entry, Meter, Progress, Transfer
 from blocks.storage.upload import sources
-from blocks.storage.walk import PARTIAL, Found, walk
+from blocks.storage.walk import PARTIAL, Found, touched, walk
 
 
 class FolderStore:
@@ -169,9 +169,8 @@ class FolderStore:
         real = path.resolve()
         if not real.is_relative_to(root):
             raise Unsafe(f"{place} leads out of its mount {self._root} through a link.", "Name a folder inside it.")
-        for folder in self._closed:
-            if real.is_relative_to(folder) or folder.is_relative_to(real):
-                raise Unsafe(f"{place} is in or around {folder}, the platform's own folder.", "Name another folder.")
+        if folder := touched(real, self._closed):
+            raise Unsafe(f"{place} is in or around {folder}, the platform's own folder.", "Name another folder.")
         return path
 
     def _found(self, place: Location, skipped: list[str]) -> Iterator[Found]:
@@ -180,7 +179,7 @@ class FolderStore:
             yield Found(path.name, path, path.stat())
         elif path.is_dir():
             boundary = self._root if place.scheme == "nas" else path
-            yield from walk(path, boundary, lambda key, reason: skipped.append(f"{key}: {reason}"))
+            yield from walk(path, boundary, lambda key, reason: skipped.append(f"{key}: {reason}"), closed=self._closed)
 
 
 def nothing_at(place: Location, skipped: list[str]) -> NotFound:

@@ -28,7 +28,7 @@ class Storage:
     Args:
         endpoints: object stores by what users write after obs:// (with or without /v1/AUTH_…).
         nas: folders by the NAS id or address that users write after nas://.
-        closed: folders that no file:// path may touch: the platform's own.
+        closed: folders that no path of a disk or a mount may touch: the platform's own.
     """
 
     def __init__(self, endpoints: Mapping[str, Endpoint], nas: Mapping[str, Path], closed: Iterable[Path] = ()) -> None:
@@ -89,7 +89,7 @@ class Storage:
 
                     self._stores[name] = ObjectStore(self._endpoints[name])
                 return self._stores[name]
-        return FolderStore(self._mount(place)) if place.scheme == "nas" else FolderStore(Path("/"), self._closed)
+        return self._folders(place)
 
     def entries(self, place: Location) -> Iterator[Entry]:
         """See `Store.entries`."""
@@ -139,7 +139,7 @@ class Storage:
         """Return where a folder on a NAS is on this machine, so that it need not be copied; None for anything else."""
         if place.scheme != "nas":
             return None
-        return FolderStore(self._mount(place)).folder(place)
+        return self._folders(place).folder(place)
 
     def ensure_container(self, place: Location) -> None:
         """See `Store.ensure_container`."""
@@ -164,6 +164,9 @@ class Storage:
             f"The platform has no keys for the object store {place.endpoint}. It knows: {known}.",
             "Correct the path, or let the operator add the keys to EMF_HOME/secrets.env.",
         )
+
+    def _folders(self, place: Location) -> FolderStore:
+        return FolderStore(self._mount(place) if place.scheme == "nas" else Path("/"), self._closed)
 
     def _mount(self, place: Location) -> Path:
         try:

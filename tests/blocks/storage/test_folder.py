@@ -53,16 +53,70 @@ def test_a_mount_that_is_gone_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "gone").exists()
 
 
-def test_the_platforms_own_folder_is_closed(tmp_path: Path) -> None:
-    """No file:// path reaches into the platform's folder, around it, or to it through a link."""
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "secrets.env").write_text("KEY=value")
-    (tmp_path / "link").symlink_to(home)
-    storage = Storage({}, {}, [home])
-    for text in (f"file://{home}/secrets.env", f"file://{tmp_path}", f"file://{tmp_path}/link/secrets.env"):
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """The platform's own folder, and a link to it in a folder beside it."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "secrets.env").write_text("KEY=value")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x").write_text("x")
+    (tmp_path / "data" / "link").symlink_to(tmp_path / "own")
+    return tmp_path / "own"
+
+
+@pytest.mark.parametrize("start", ["file://{}", "nas://nas:"])
+@pytest.mark.parametrize("path", ["/own", "/own/secrets.env", "/own/new", "/data/link", "/data/link/secrets.env"])
+def test_the_platforms_own_folder_is_closed(own: Path, tmp_path: Path, start: str, path: str) -> None:
+    """No operation on a disk or a mount reaches into the platform's folder, also not through a link."""
+    storage, place = Storage({}, {"nas": tmp_path}, [own]), parse(start.format(tmp_path) + path, limit=2048)
+    for operation in (
+        lambda: list(storage.entries(place)),
+        lambda: storage.stat(place),
+        lambda: storage.read(place),
+        lambda: storage.write(place, b"new"),
+        lambda: storage.download(place, tmp_path / "copy"),
+        lambda: storage.upload(tmp_path / "data", place),
+        lambda: storage.delete(place),
+        lambda: storage.probe(place, write=False),
+        lambda: storage.probe(place, write=True),
+        lambda: storage.ensure_container(place),
+    ):
         with pytest.raises(Unsafe, match="own folder"):
-            list(storage.entries(parse(text, limit=2048)))
+            operation()
+    assert [(file.name, file.read_text()) for file in own.iterdir()] == [("secrets.env", "KEY=value")]
+
+
+@pytest.mark.parametrize("start", ["file://{}", "nas://nas:"])
+def test_what_is_around_the_platforms_own_folder_is_closed(own: Path, tmp_path: Path, start: str) -> None:
+    """A folder that holds the platform's is neither read nor deleted; what lies beside the platform's is open."""
+    storage = Storage({}, {"nas": tmp_path.parent}, [own])
+    around = parse(f"{start.format(tmp_path.parent)}/{tmp_path.name}", limit=2048)
+    for operation in (
+        lambda: list(storage.entries(around)),
+        lambda: storage.delete(around),
+        lambda: storage.probe(around, write=False),
+    ):
+        with pytest.raises(Unsafe, match="own folder"):
+            operation()
+    assert storage.read(around / "data/x") == b"x"
+
+
+def test_no_link_is_followed_into_the_platforms_own_folder(own: Path, tmp_path: Path) -> None:
+    """A link inside the mount that leads into, or around, the platform's folder is left out and named."""
+    (tmp_path / "data" / "up").symlink_to(tmp_path)
+    answer = Storage({}, {"nas": tmp_path}, [own]).download(parse("nas://nas:/data"), tmp_path / "copy")
+    assert answer.files == 1
+    assert [text.partition(":")[0] for text in answer.skipped] == ["link", "up"]
+    assert all("platform's own folder" in text for text in answer.skipped)
+
+
+def test_the_platforms_own_folder_is_no_data_set(own: Path, tmp_path: Path) -> None:
+    """A mount's folder in or around the platform's is not handed to a script either."""
+    storage = Storage({}, {"nas": tmp_path}, [own])
+    assert storage.mounted(parse("nas://nas:/data")) == tmp_path / "data"
+    for text in ("nas://nas:/own", "nas://nas:/", "nas://nas:/data/link"):
+        with pytest.raises(Unsafe, match="own folder"):
+            storage.mounted(parse(text))
 
 
 def test_no_rights_is_access_denied_with_a_remedy(tmp_path: Path, unprivileged: Callable[[], None]) -> None:
