@@ -54,7 +54,7 @@ def app(assigner: Assigner, secret: str, pulse: Pulse | None = None) -> Starlett
             _claim(records, attempt_id, body["token"], body["flow_run_id"])
             return _assign(assigner, attempt_id)
 
-        return await _answer(request, work)
+        return await _answer(request, work, pulse)
 
     async def call(request: Request) -> JSONResponse:
         verb = VERBS.get(request.path_params["verb"])
@@ -69,7 +69,7 @@ def app(assigner: Assigner, secret: str, pulse: Pulse | None = None) -> Starlett
                     return told
                 return verb(session, verbs.authenticate(session, attempt_id, token), body)
 
-        return await _answer(request, work)
+        return await _answer(request, work, pulse)
 
     return Starlette(
         routes=[
@@ -124,13 +124,15 @@ async def _body(request: Request) -> Body:
     return cast("Body", body)
 
 
-async def _answer(request: Request, work: Callable[[Body], Body]) -> JSONResponse:
+async def _answer(request: Request, work: Callable[[Body], Body], pulse: Pulse) -> JSONResponse:
     """Do the work in a thread, and turn what the records refuse into a status that the instance understands."""
     try:
         return JSONResponse(await run_in_threadpool(work, await _body(request)))
     except (Fenced, NotAllowed) as error:
         return JSONResponse({"message": str(error)}, 410)
     except (RecordsAway, Conflict, OperatorsFault) as error:
+        if isinstance(error, RecordsAway):
+            pulse.listen_anew()  # a beat that cannot be written down is no silence
         return JSONResponse({"message": str(error)}, 503)
     except (KeyError, TypeError, ValueError, RecursionError, Permanent) as error:
         return JSONResponse({"message": f"This call is not understood: {error!r}"}, 422)

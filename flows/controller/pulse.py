@@ -31,6 +31,11 @@ class Pulse:
             self._beaten_at = moment
             self._loops[loop] = (time.monotonic(), patience_seconds)
 
+    def listen_anew(self) -> None:
+        """Tell that an instance could not be heard: nobody is blamed for its silence until now."""
+        with self._lock:
+            self.listening_since = now()
+
     def late(self) -> list[str]:
         """Return the loops that have not been heard of within their patience."""
         with self._lock:

@@ -1,6 +1,6 @@
 """Put right what was found: each repair can be done twice, and one that fails is found again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -21,6 +21,9 @@ from flows.training.verdict import Cause, Evidence
 KILL_GRACE_SECONDS = 25
 CREATION = timedelta(minutes=5)
 
+Still = Callable[[Attempt], Finding | None]
+"""What is to be done about an attempt as it is in the records by now."""
+
 log = structlog.get_logger("reconcile")
 
 
@@ -39,26 +42,27 @@ def look(platform: Platform, runs: Runs) -> list[Seen]:
     return [_see(row, len(alive.get(row.id, [])), _state(row, runs, unfinished)) for row in rows.values()]
 
 
-def _state(row: Attempt, runs: Runs, unfinished: Mapping[str, Observed] | None) -> Observed | None:
+def _state(row: Attempt, runs: Runs, unfinished: Mapping[str, Observed] | None) -> str:
     """Return what Prefect says of an attempt's run; only one that is not among the unfinished is asked for itself."""
     if unfinished is None or not row.flow_run_id:
-        return None
-    if row.flow_run_id in unfinished or row.ended_at is not None:
-        return unfinished.get(row.flow_run_id)
-    try:
-        return runs.observe(row.flow_run_id)
-    except BlockError:
-        return None
+        return ""
+    observed = unfinished.get(row.flow_run_id)
+    if observed is None and row.ended_at is None:
+        try:
+            observed = runs.observe(row.flow_run_id)
+        except BlockError:
+            return ""
+    return observed.state if observed else ""
 
 
-def _see(row: Attempt, live: int, observed: Observed | None) -> Seen:
+def _see(row: Attempt, live: int, run: str) -> Seen:
     return Seen(
         attempt_id=row.id,
         open=row.ended_at is None,
         claimed=bool(row.token_hash),
         granted_at=row.granted_at,
         beat_at=row.beat_at,
-        run=observed.state if observed else "",
+        run=run,
         processes=live,
         wish_is_stop=row.training.wish == Wish.STOP,
         ended_at=row.ended_at,
@@ -77,12 +81,18 @@ def reconcile(
         listening_since: since when instances can be heard; None: they cannot, so none is blamed for its silence.
     """
     looked_at = now()  # before Prefect is asked, which may take longer than a lease
-    found = find(look(platform, runs), looked_at, listening_since)
+    seen = {one.attempt_id: one for one in look(platform, runs)}
+    found = find(list(seen.values()), looked_at, listening_since)
     if dry_run:
         return found
+
+    def still(row: Attempt) -> Finding | None:
+        before = seen[row.id]
+        return next(iter(find([_see(row, before.processes, before.run)], looked_at, listening_since)), None)
+
     for finding in found:
         try:
-            repair(platform, runs, finding)
+            repair(platform, runs, finding, still)
         except Exception:
             # One that cannot be repaired must not keep the others from it; it is found again.
             log.exception("not repaired", attempt=finding.attempt_id, repair=finding.repair, what=finding.what)
@@ -100,14 +110,14 @@ def close_stale_creations(platform: Platform) -> list[str]:
         return [row.id for row in stale]
 
 
-def repair(platform: Platform, runs: Runs, finding: Finding) -> None:
+def repair(platform: Platform, runs: Runs, finding: Finding, still: Still) -> None:
     """Do what one finding asks for."""
     if finding.repair == Repair.KILL:
         processes.end(finding.attempt_id, KILL_GRACE_SECONDS)
     elif finding.repair == Repair.STOP:
         _wish_stop(platform, finding.attempt_id)
     elif finding.repair == Repair.END:
-        _end(platform, runs, finding)
+        _end(platform, runs, finding.attempt_id, still)
     elif finding.repair == Repair.CLOSE_RUN:
         _close_run(platform, runs, finding.attempt_id)
 
@@ -119,17 +129,19 @@ def _wish_stop(platform: Platform, attempt_id: str) -> None:
             trainings.wish_stop(session, row.training)
 
 
-def _end(platform: Platform, runs: Runs, finding: Finding) -> None:
+def _end(platform: Platform, runs: Runs, attempt_id: str, still: Still) -> None:
     # First the record (from here the attempt is fenced), then the world.
     with platform.records.writing() as session:
-        row = session.get(Attempt, finding.attempt_id)
-        if row is None or row.ended_at is not None:
+        row = session.get(Attempt, attempt_id, with_for_update={"of": Attempt})
+        # Repairs before this one, or others that wrote, may have taken long: it may have been claimed or heard since.
+        finding = still(row) if row is not None else None
+        if row is None or finding is None or finding.repair != Repair.END:
             return
         if row.running_at and row.stopped_running_at is None:
             row.stopped_running_at = max(row.running_at, row.beat_at or row.running_at)  # when it was last heard of
         verdict = attempts.close(session, row, Evidence(finding.cause or Cause.LOST, error=finding.what))
         flow_run_id = row.flow_run_id
-    processes.end(finding.attempt_id, KILL_GRACE_SECONDS)
+    processes.end(attempt_id, KILL_GRACE_SECONDS)
     if flow_run_id:
         observed = runs.observe(flow_run_id)
         if observed is not None and not observed.is_over:

@@ -26,8 +26,13 @@ Call = Callable[..., Any]
 
 
 @pytest.fixture
-def client(here: Platform) -> TestClient:
-    return TestClient(app(Assigner(here), SECRET))
+def pulse() -> Pulse:
+    return Pulse()
+
+
+@pytest.fixture
+def client(here: Platform, pulse: Pulse) -> TestClient:
+    return TestClient(app(Assigner(here), SECRET, pulse))
 
 
 @pytest.fixture
@@ -374,11 +379,13 @@ def test_a_broken_assignment_shows_no_key():
     assert "the secret" not in str(raised.value)
 
 
-def test_records_that_are_away_are_no_end(here: Platform, call: Call, monkeypatch: pytest.MonkeyPatch):
-    """503: the instance asks again."""
+def test_records_that_are_away_are_no_end(here: Platform, call: Call, pulse: Pulse, monkeypatch: pytest.MonkeyPatch):
+    """503: the instance asks again, and is not held to have been silent meanwhile."""
+    began = now()
     monkeypatch.setattr("blocks.records.database.BUSY_SECONDS", 0.1)
     here.records.engine.dispose()
     with here.records.writing() as session:
         session.connection()
         assert call("beat").status_code == 503
+    assert pulse.listening_since >= began
     assert call("beat").status_code == 200

@@ -24,6 +24,13 @@ def test_after_a_sleep_the_listening_begins_anew(monkeypatch: pytest.MonkeyPatch
     assert not begins_anew or abs(pulse.listening_since - now() - gap) < timedelta(seconds=5)
 
 
+def test_who_could_not_be_heard_is_not_silent():
+    """The listening begins anew at the moment that is told of."""
+    pulse, before = Pulse(), now()
+    pulse.listen_anew()
+    assert pulse.listening_since >= before
+
+
 def test_a_loop_is_late_after_its_own_patience(monkeypatch: pytest.MonkeyPatch):
     """Each has its own; what was never heard of is not missed."""
     pulse, began = Pulse(), time.monotonic()

@@ -90,6 +90,34 @@ def test_after_its_end_the_holder_is_fenced(here: Platform, granted: Granted, ru
         verbs.authenticate(session, attempt_id, "token")
 
 
+@pytest.mark.parametrize("since", ["claimed", "heard of", "ended"])
+def test_what_has_changed_since_the_look_is_not_ended(
+    here: Platform, granted: Granted, runs: Any, attempt_of: Any, monkeypatch: pytest.MonkeyPatch, since: str
+):
+    """Ending one takes long: another that was claimed, heard of, or has ended by itself meanwhile is left alone."""
+    first, second = granted(T.RUNNING, silent=31), granted(silent=None if since == "claimed" else 31, run="SCHEDULED")
+    with here.records.writing() as session:
+        for hours, one in ((1, second), (2, first)):
+            session.get(Attempt, one).granted_at = now() - timedelta(hours=hours)
+
+    def end(attempt_id: str, _grace: float) -> None:
+        assert attempt_id == first
+        with here.records.writing() as session:
+            row = session.get(Attempt, second)
+            if since == "claimed":
+                verbs.claim(session, second, "token", "run")
+            elif since == "heard of":
+                verbs.beat(row, "")
+            else:
+                verbs.end(session, row, T.STOPPED, reason=None, message="by itself", evidence={})
+
+    monkeypatch.setattr(repair.processes, "end", end)
+    assert set(repairs(reconciled(here, runs))) == {first, second}
+    row = attempt_of(second)
+    assert (row.ended_at is not None, row.reason) == (since == "ended", "")
+    assert list(runs.closed) == [f"run-of-{first}"]
+
+
 def test_the_time_trained_ends_when_it_was_last_heard(here: Platform, granted: Granted, runs: Any):
     """The silence of a dead attempt does not count as training."""
     attempt_id = granted(T.RUNNING, silent=3600)
