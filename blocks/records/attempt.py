@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, exists, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, joinedload, lazyload
 
 from blocks.records.errors import ClaimedTwice, Fenced, NotAllowed
 from blocks.records.tables import Attempt, Checkpoint, Training, now
@@ -138,11 +139,19 @@ def stage_out(
         transition(session, attempt.training, to, reason=reason, message=message)
 
 
-def checkpoint(session: Session, attempt: Attempt, number: int, path: str, files: int, size: int) -> None:
-    """Note a committed checkpoint; the same one twice is one."""
-    if all(known.number != number for known in attempt.checkpoints):
-        attempt.checkpoints.append(Checkpoint(number=number, path=path, files=files, bytes=size))
-        note(session, attempt.training, f"Checkpoint {number} of attempt {attempt.number}: {files} file(s) at {path}")
+def checkpoint(session: Session, attempt: Attempt, number: int, path: str, *, files: int, size: int, keep: int) -> None:
+    """Note a committed checkpoint and forget all but the newest `keep` of the attempt; the same one twice is one."""
+    is_first = not session.scalar(select(exists().where(Checkpoint.attempt_id == attempt.id)))
+    try:
+        with session.begin_nested():
+            session.add(Checkpoint(attempt_id=attempt.id, number=number, path=path, files=files, bytes=size))
+    except IntegrityError:
+        return
+    older = Checkpoint.attempt_id == attempt.id, Checkpoint.number <= number - keep
+    session.execute(delete(Checkpoint).where(*older))
+    session.expire(attempt, ["checkpoints"])
+    if is_first:  # a script may write thousands: an event for each would bury all others
+        note(session, attempt.training, f"Attempt {attempt.number} keeps checkpoints; the first is {path}")
 
 
 def end(
@@ -191,7 +200,9 @@ def _way(state: str, to: TrainingState) -> Sequence[TrainingState]:
 
 
 def _open(session: Session, attempt_id: str) -> Attempt:
-    attempt = session.get(Attempt, attempt_id, with_for_update={"of": Attempt})
+    # Asked at every beat, under the lock of all that write: what most calls do not need is loaded by those that do.
+    alone = joinedload(Attempt.training).lazyload(Training.attempts), lazyload(Attempt.checkpoints)
+    attempt = session.get(Attempt, attempt_id, options=alone, with_for_update={"of": Attempt})
     if attempt is None or attempt.ended_at is not None:
         raise Fenced(f"The attempt {attempt_id} has ended or was given up; nothing it says counts any more.")
     return attempt

@@ -121,12 +121,12 @@ class Attempt(Base):
     progress: Mapped[str] = mapped_column(default="")
     training: Mapped[Training] = relationship(back_populates="attempts", lazy="joined")
     checkpoints: Mapped[list["Checkpoint"]] = relationship(
-        order_by="Checkpoint.committed_at", cascade="all, delete-orphan", lazy="selectin"
+        order_by="Checkpoint.number", cascade="all, delete-orphan", lazy="selectin"
     )
 
 
 class Checkpoint(Base):
-    """A committed checkpoint: its marker lies at `path`."""
+    """A committed checkpoint: its marker lies at `path`. Of each attempt only the newest few are kept."""
 
     __tablename__ = "checkpoints"
     __table_args__ = (UniqueConstraint("attempt_id", "number"),)

@@ -23,6 +23,7 @@ from blocks.records.words import Phase, TrainingState
 from flows.controller.assign import Assigner, OperatorsFault, Unassignable
 from flows.controller.pulse import Pulse
 from flows.training import attempts
+from flows.training.keeper import KEEP
 from flows.training.verdict import Cause, Evidence
 
 Body = dict[str, Any]
@@ -149,7 +150,7 @@ def _run(session: Session, attempt: Attempt, _body: Body) -> Body:
 
 def _checkpoint(session: Session, attempt: Attempt, body: Body) -> Body:
     number, files, size = (int(body[key]) for key in ("number", "files", "bytes"))
-    verbs.checkpoint(session, attempt, number, str(body["path"]), files, size)
+    verbs.checkpoint(session, attempt, number, str(body["path"]), files=files, size=size, keep=KEEP)
     return {}
 
 

@@ -16,6 +16,7 @@ from blocks.storage.location import DERIVED_LIMIT, Location, parse
 from blocks.storage.storage import Storage
 from flows.training.assignment import checkpoints_of, output_of, work_folder
 from flows.training.checkpoint import beside, commit, files_of, signature
+from flows.training.keeper import KEEP
 from flows.training.model import marker
 from flows.training.spec import TrainingSpec
 
@@ -70,7 +71,7 @@ def salvage(platform: Platform, attempt_id: str) -> None:
     with platform.records.writing() as session:
         fresh = session.get(Attempt, attempt.id)
         if fresh is not None:
-            verbs.checkpoint(session, fresh, number, done.path, done.files, done.bytes)
+            verbs.checkpoint(session, fresh, number, done.path, files=done.files, size=done.bytes, keep=KEEP)
 
 
 def is_whole(folder: Path) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import event
 
 from blocks.records import attempt as verbs
 from blocks.records import trainings
@@ -220,9 +221,33 @@ def test_a_checkpoint_told_twice_is_one(records: Records, claimed: str):
     with records.writing() as session:
         attempt = session.get(Attempt, claimed)
         for number in (1, 1, 2):
-            verbs.checkpoint(session, attempt, number, f"file:///c/checkpoint-{number}", 3, 1000)
+            verbs.checkpoint(session, attempt, number, f"file:///c/checkpoint-{number}", files=3, size=1000, keep=3)
     with records.reading() as session:
         assert [c.number for c in session.get(Attempt, claimed).checkpoints] == [1, 2]
+
+
+def test_only_the_newest_checkpoints_are_kept(records: Records, claimed: str):
+    """Of fifty the newest three are in the records, and one event tells that there are any."""
+    for number in range(1, 51):
+        with records.writing() as session:
+            attempt = session.get(Attempt, claimed)
+            verbs.checkpoint(session, attempt, number, f"file:///c/{number}", files=1, size=1, keep=3)
+    with records.reading() as session:
+        attempt = session.get(Attempt, claimed)
+        told = [e for e in trainings.events_of(session, "training", attempt.training_id) if "heckpoint" in e.message]
+        assert [(c.number, c.path) for c in attempt.checkpoints] == [(n, f"file:///c/{n}") for n in (48, 49, 50)]
+        assert len(told) == 1
+
+
+def test_a_beat_loads_its_attempt_alone(records: Records, claimed: str):
+    """Neither earlier attempts nor any checkpoints are read while the lock is held."""
+    asked: list[str] = []
+    with records.writing() as session:
+        event.listen(session.connection(), "before_cursor_execute", lambda *given: asked.append(given[2]))
+        verbs.beat(verbs.authenticate(session, claimed, "token"), "")
+        session.flush()
+    assert [statement.split()[0] for statement in asked] == ["SELECT", "UPDATE"]
+    assert "checkpoints" not in " ".join(asked)
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ def test_forgetting_leaves_nothing(records: Records, make: Make):
     training_id = make()
     with records.writing() as session:
         attempt = verbs.grant(session, trainings.find(session, training_id), machine="", memory_bytes=1, gpus=[])
-        verbs.checkpoint(session, attempt, 1, "file:///c", 1, 1)
+        verbs.checkpoint(session, attempt, 1, "file:///c", files=1, size=1, keep=3)
     with records.writing() as session:
         trainings.forget(session, trainings.find(session, training_id))
     with records.reading() as session:

@@ -72,7 +72,8 @@ def test_what_was_sent_already_is_not_sent_again(here: Platform, ended: Ended, a
     place = parse(f"{places['checkpoint_path']}/{training_id}/attempt-1/checkpoint-4")
     done = commit(here.storage, folder, place, attempt_id, 4)
     with here.records.writing() as session:
-        verbs.checkpoint(session, session.get(Attempt, attempt_id), 4, done.path, done.files, done.bytes)
+        attempt = session.get(Attempt, attempt_id)
+        verbs.checkpoint(session, attempt, 4, done.path, files=done.files, size=done.bytes, keep=3)
     tidy(here)
     assert kept(attempt_of, attempt_id) == [str(place)]
     folder.mkdir(parents=True)

@@ -10,6 +10,7 @@ from blocks.records import attempt as verbs
 from blocks.records import trainings
 from blocks.records.tables import Attempt
 from blocks.records.words import TrainingState
+from flows.faults import Refused
 from flows.training import attempts, board, reading
 from flows.training.verdict import Cause, Evidence
 
@@ -66,7 +67,7 @@ def test_only_checkpoints_that_are_kept_are_shown(here: Platform, make: Callable
     with here.records.writing() as session:
         attempt = verbs.claim(session, attempt_id, "token", "run-1")
         for number in range(1, 6):
-            verbs.checkpoint(session, attempt, number, f"file:///c/checkpoint-{number}", 1, 1)
+            verbs.checkpoint(session, attempt, number, f"file:///c/checkpoint-{number}", files=1, size=1, keep=3)
     found = reading.read(here, training_id)
     assert found["checkpoints"] == [f"file:///c/checkpoint-{n}" for n in (3, 4, 5)]
     assert [c["number"] for c in found["attempts"][0]["checkpoints"]] == [3, 4, 5]
@@ -99,3 +100,22 @@ def test_where_the_model_is(here: Platform, make: Callable[..., str], places: di
         attempts.close(session, attempt, evidence)
     expected = f"{places['output_path']}/{training_id}/model" if files else ""
     assert reading.read(here, training_id)["model"] == expected
+
+
+DECOMPOSED, COMPOSED = "\u1112\u1161\u11ab\u1100\u1173\u11af", "한글"
+
+
+def test_names_and_filters_are_found_in_every_spelling(here: Platform, make: Callable[..., str]):
+    """Decomposed letters, as macOS writes Korean, find what was recorded composed: by name, by experiment, by tag."""
+    training_id = make(name=COMPOSED, tags={COMPOSED: COMPOSED})
+    with here.records.writing() as session:
+        trainings.find(session, training_id).experiment.name = COMPOSED
+    assert reading.read(here, DECOMPOSED)["id"] == training_id
+    assert reading.look(here, DECOMPOSED, [], {DECOMPOSED: DECOMPOSED}, 50, 0)[1] == 1
+
+
+def test_every_fault_of_a_filter_comes_at_once(here: Platform):
+    """An experiment, a state, a tag and a page that cannot be, each by its field, before the records are asked."""
+    with pytest.raises(Refused) as caught:
+        reading.look(here, "\udcff", ["none"], {"\ud800": ""}, 10**30, -1)
+    assert {fault.field for fault in caught.value.faults} == {"experiment", "states", "tags", "limit", "offset"}
