@@ -2,8 +2,8 @@
 
 The platform's own store: EMF_OBJECT_STORE_ACCESS_KEY and EMF_OBJECT_STORE_SECRET_KEY. Any other, under a word of the
 operator's choice: EMF_OBJECT_STORE_{WORD}_ENDPOINT (as users write it, with or without /v1/AUTH_…), _ACCESS_KEY,
-_SECRET_KEY, _REGION, and _URL if it is not https:// and the host. Each from the environment, else from
-EMF_HOME/secrets.env.
+_SECRET_KEY, _REGION, and _URL if it is not https:// and the host. Each from EMF_HOME/secrets.env, else from the
+environment: the file is what an operator edits while processes run, and every process must use the same keys.
 """
 
 import re
@@ -37,7 +37,7 @@ def configured(settings: Settings, environ: Mapping[str, str]) -> dict[str, Endp
         Refused: a store is named without its keys; the missing field is named, no value is.
         Unsafe: the secrets file can be read by others.
     """
-    known = {**secrets(settings.home / "secrets.env"), **environ}
+    known = {**environ, **secrets(settings.home / "secrets.env")}
     found: dict[str, Endpoint] = {}
     if "EMF_OBJECT_STORE_ACCESS_KEY" in known:
         own = settings.object_store_endpoint

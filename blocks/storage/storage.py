@@ -29,19 +29,27 @@ class Storage:
         endpoints: object stores by what users write after obs:// (with or without /v1/AUTH_…).
         nas: folders by the NAS id or address that users write after nas://.
         closed: folders that no path of a disk or a mount may touch: the platform's own.
+        own: the endpoint of the platform's own object store, whose keys the first `emf up` makes.
     """
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], nas: Mapping[str, Path], closed: Iterable[Path] = ()) -> None:
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        nas: Mapping[str, Path],
+        closed: Iterable[Path] = (),
+        own: str = "",
+    ) -> None:
         self._endpoints = dict(endpoints)
         self._nas = dict(nas)
         self._closed = tuple(closed)
+        self._own = own
         self._stores: dict[str, Store] = {}
         self._lock = threading.Lock()
 
     @classmethod
     def from_settings(cls, settings: Settings, environ: Mapping[str, str]) -> Self:
-        """Return the storage of this platform: keys from `environ`, else from EMF_HOME/secrets.env."""
-        return cls(configured(settings, environ), settings.nas, [settings.home])
+        """Return the storage of this platform: keys from EMF_HOME/secrets.env, else from `environ`."""
+        return cls(configured(settings, environ), settings.nas, [settings.home], settings.object_store_endpoint)
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, object]) -> Self:
@@ -160,6 +168,11 @@ class Storage:
         known = ", ".join(sorted(fitting or self._endpoints)) or "none"
         if fitting:
             raise UnknownEndpoint(f"{place} may mean several accounts.", f"Write one of: {known}.")
+        if place.authority == self._own and self._own not in self._endpoints:
+            raise UnknownEndpoint(
+                f"{place} is in the platform's own object store, which has no keys yet.",
+                "Run `emf up`, which makes them and starts it.",
+            )
         raise UnknownEndpoint(
             f"The platform has no keys for the object store {place.endpoint}. It knows: {known}.",
             "Correct the path, or let the operator add the keys to EMF_HOME/secrets.env.",

@@ -22,7 +22,7 @@ class Part:
         page: what a person opens, "" if there is nothing to see.
         health: the URL that answers 200 when it is well; a worker has `pool` instead and is asked for at Prefect.
         stage: 0 starts at once; 1 starts when Prefect answers.
-        secrets: whether `secrets.env` is in its environment. Never where users' code runs beside it.
+        secrets: the secrets in its environment: few, and none where users' code runs beside it.
         stop_seconds: from SIGTERM to SIGKILL.
     """
 
@@ -33,7 +33,7 @@ class Part:
     health: str = ""
     pool: str = ""
     stage: int = 0
-    secrets: bool = False
+    secrets: tuple[str, ...] = ()
     stop_seconds: int = 15
     environment: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -57,7 +57,7 @@ def _object_store(settings: Settings) -> Part:
         command=_python("deployments.one_machine.object_store"),
         port="object_store",
         health=f"http://{settings.object_store_endpoint}/healthcheck",
-        secrets=True,
+        secrets=("EMF_OBJECT_STORE_ACCESS_KEY", "EMF_OBJECT_STORE_SECRET_KEY", "EMF_SWIFT_HASH_SUFFIX"),
     )
 
 
@@ -91,7 +91,7 @@ def _controller(settings: Settings) -> Part:
         port="controller",
         health=f"{settings.controller_url}/health",
         stage=1,
-        secrets=True,
+        secrets=("EMF_CLAIM_SECRET", "EMF_RECORDS_URL"),
     )
 
 
@@ -104,7 +104,7 @@ def _workers() -> tuple[Part, ...]:
             ),
             pool=pool,
             stage=1,
-            secrets=pool == "control",
+            secrets=("EMF_RECORDS_URL",) if pool == "control" else (),
             stop_seconds=90 if pool == "process" else 60,  # its runs have a script to end and folders to clear
             environment=environment.PREFECT_WORKER,
         )

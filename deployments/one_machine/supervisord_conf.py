@@ -17,7 +17,7 @@ SERVICES = "services"  # what blocks/hosts adds while the platform runs; relativ
 
 
 def render(parts: Iterable[Part], home: Path, shared: Mapping[str, str], secrets: Mapping[str, str]) -> str:
-    """Return the text of `supervisord.conf`; only the parts that may have them see the secrets.
+    """Return the text of `supervisord.conf`; each part sees those of the secrets that it names.
 
     Raises:
         CannotStart: a value that supervisord cannot read, most likely the path of EMF_HOME.
@@ -53,7 +53,8 @@ def log_file(home: Path, part: str) -> Path:
 
 
 def _program(part: Part, folder: Path, secrets: Mapping[str, str]) -> dict[str, str]:
-    own = part.environment | (dict(secrets) if part.secrets else {}) | {"EMF_PART": part.name}
+    told = {name: secrets[name] for name in part.secrets if name in secrets}
+    own = part.environment | told | {"EMF_PART": part.name}
     return {
         "command": shlex.join(part.command),
         "environment": _environment(own),

@@ -1,13 +1,16 @@
 """Which store serves a location, how a storage travels, and what it never shows."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from blocks.platform import Platform
 from blocks.settings import Settings
 from blocks.storage import Endpoint, Storage, parse
 from blocks.storage.errors import Refused, UnknownEndpoint, Unsafe
@@ -102,14 +105,29 @@ def secrets_file(settings: Settings, text: str, mode: int = 0o600) -> None:
 OWN = "# comment\nEMF_OBJECT_STORE_ACCESS_KEY=easymaker:platform\nEMF_OBJECT_STORE_SECRET_KEY=a=b\n"
 
 
+def own_keys(settings: Settings, environ: dict[str, str]) -> Any:
+    wire = Storage.from_settings(settings, environ).to_wire([parse(settings.obs("data"))])
+    return wire["endpoints"]["127.0.0.1:8480"]
+
+
 def test_the_keys_come_from_the_file_or_the_environment(settings: Settings) -> None:
-    """secrets.env gives the platform's own store; the environment goes before it."""
+    """secrets.env gives the platform's own store; without it, the environment does."""
+    environ = {"EMF_OBJECT_STORE_ACCESS_KEY": "easymaker:platform", "EMF_OBJECT_STORE_SECRET_KEY": "c"}
+    assert own_keys(settings, environ)["secret_key"] == "c"
     secrets_file(settings, OWN)
-    place = parse(settings.obs("data"))
-    own = Storage.from_settings(settings, {}).to_wire([place])["endpoints"]["127.0.0.1:8480"]
+    own = own_keys(settings, {})
     assert own["secret_key"] == "a=b" and own["account"] == "easymaker" and own["url"] == "http://127.0.0.1:8480"
-    other = Storage.from_settings(settings, {"EMF_OBJECT_STORE_SECRET_KEY": "c"}).to_wire([place])
-    assert other["endpoints"]["127.0.0.1:8480"]["secret_key"] == "c"
+
+
+def test_an_edited_key_is_used(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What secrets.env says by now goes before what a process was started with."""
+    secrets_file(settings, OWN)
+    monkeypatch.setenv("EMF_OBJECT_STORE_SECRET_KEY", "a=b")
+    platform = Platform(settings)
+    assert own_keys(settings, dict(os.environ))["secret_key"] == "a=b"
+    (settings.home / "secrets.env").write_text(OWN.replace("a=b", "edited"))
+    wire = platform.afresh().storage.to_wire([parse(settings.obs("data"))])
+    assert wire["endpoints"]["127.0.0.1:8480"]["secret_key"] == "edited"
 
 
 def test_other_object_stores_are_named_by_the_operator(settings: Settings) -> None:
@@ -132,11 +150,13 @@ def test_half_of_the_keys_is_refused_by_name(settings: Settings) -> None:
 
 
 def test_without_keys_only_object_stores_are_missing(settings: Settings) -> None:
-    """A platform without keys still has its disks; object stores are unknown when they are used."""
+    """A platform without keys still has its disks; of its own object store it says what makes the keys."""
     storage = Storage.from_settings(settings, {})
     storage.write(parse("nas://nas-a:/x"), b"x")
-    with pytest.raises(UnknownEndpoint, match="none"):
+    with pytest.raises(UnknownEndpoint, match="emf up"):
         storage.stat(parse(settings.obs("data", "x")))
+    with pytest.raises(UnknownEndpoint, match="It knows: none"):
+        storage.stat(parse("obs://elsewhere/data/x"))
 
 
 def test_a_secrets_file_that_others_can_read_is_refused(settings: Settings) -> None:

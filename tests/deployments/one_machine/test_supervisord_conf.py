@@ -10,7 +10,15 @@ from deployments.one_machine import environment, supervisord_conf
 from deployments.one_machine.errors import CannotStart
 from deployments.one_machine.parts import all_parts
 
-SECRETS = {"EMF_OBJECT_STORE_SECRET_KEY": "s%3c=,; ret-_'x", "EMF_RECORDS_URL": "postgresql://u:p%40w@db/emf?a=b"}
+OWN = {
+    "EMF_OBJECT_STORE_ACCESS_KEY": "lab:admin",
+    "EMF_OBJECT_STORE_SECRET_KEY": "s%3c=,; ret-_'x",
+    "EMF_SWIFT_HASH_SUFFIX": "abc",
+    "EMF_CLAIM_SECRET": "claim",
+    "EMF_RECORDS_URL": "postgresql://u:p%40w@db/emf?a=b",
+}
+OTHERS = {"EMF_OBJECT_STORE_NHN_ENDPOINT": "api.example.com", "EMF_OBJECT_STORE_NHN_SECRET_KEY": 'held " anyhow'}
+SECRETS = OWN | OTHERS
 
 
 def read(home: Path) -> dict[str, dict[str, str]]:
@@ -27,12 +35,23 @@ def read(home: Path) -> dict[str, dict[str, str]]:
     return {program.name: program.environment for program in programs}
 
 
-def test_secrets_reach_only_the_parts_beside_which_no_users_code_runs(tmp_path: Path) -> None:
-    """The controller, the control worker and the object store have them, unchanged by any quoting; nobody else."""
+def test_each_part_has_the_secrets_that_it_needs_and_no_other(tmp_path: Path) -> None:
+    """Unchanged by any quoting; none where users' code runs; other stores' keys are nobody's: they are read afresh."""
     programs = read(tmp_path / "home")
-    told = {name for name, environ in programs.items() if environ.keys() & SECRETS.keys()}
-    assert told == {"object_store", "controller", "worker-control"}
-    assert all(SECRETS.items() <= programs[name].items() for name in told)
+    told = {name: {key for key in environ if key in SECRETS} for name, environ in programs.items()}
+    assert {name: keys for name, keys in told.items() if keys} == {
+        "object_store": {"EMF_OBJECT_STORE_ACCESS_KEY", "EMF_OBJECT_STORE_SECRET_KEY", "EMF_SWIFT_HASH_SUFFIX"},
+        "controller": {"EMF_CLAIM_SECRET", "EMF_RECORDS_URL"},
+        "worker-control": {"EMF_RECORDS_URL"},
+    }
+    assert all(programs[name][key] == SECRETS[key] for name, keys in told.items() for key in keys)
+
+
+def test_another_stores_keys_change_no_configuration(tmp_path: Path) -> None:
+    """An operator who adds them need not start the platform anew."""
+    parts = all_parts(Settings(home=tmp_path))
+    texts = {supervisord_conf.render(parts, tmp_path, {}, secrets) for secrets in (OWN, OWN | OTHERS)}
+    assert len(texts) == 1
 
 
 def test_every_process_carries_the_mark_of_its_part(tmp_path: Path) -> None:
@@ -57,6 +76,6 @@ def test_a_folder_that_supervisord_cannot_read_is_refused(tmp_path: Path, name: 
 def test_a_secret_with_a_quote_is_refused_without_being_told(tmp_path: Path, value: str) -> None:
     """The message names the variable, never its value."""
     settings = Settings(home=tmp_path)
-    with pytest.raises(CannotStart, match="EMF_KEY holds a quote") as refusal:
-        supervisord_conf.render(all_parts(settings), tmp_path, {}, {"EMF_KEY": value})
+    with pytest.raises(CannotStart, match="EMF_CLAIM_SECRET holds a quote") as refusal:
+        supervisord_conf.render(all_parts(settings), tmp_path, {}, {"EMF_CLAIM_SECRET": value})
     assert value not in str(refusal.value)
