@@ -24,6 +24,7 @@ from flows.experiment import reading as experiments
 from flows.faults import ABSENT, Fault, Refused, choices
 from flows.training import reading as trainings
 from flows.training.check import check
+from flows.utf8 import utf8_faults
 
 POLL_SECONDS = 0.5
 
@@ -43,9 +44,10 @@ def create_training(**parameters: Any) -> dict[str, Any]:
     """Create a training; see the flow `create-training` for the parameters. Raises `Refused` with every fault."""
     from flows.training.flow import create_training as flow
 
-    if name_faults(flow, parameters):
-        # The check knows every name, so that these faults come together with all others.
-        check(Platform(), {key: value for key, value in parameters.items() if key != "request_key"}, this_machine())
+    if parameter_faults(flow, parameters):
+        # The check knows every field, so that these faults come together with all others.
+        request = {key: value for key, value in parameters.items() if key != "request_key"}
+        check(Platform(), request, this_machine(), parameters.get("request_key", ""))
     return call(flow, parameters)
 
 
@@ -210,22 +212,29 @@ def call(flow: Any, parameters: dict[str, Any]) -> Any:
         Refused: the request is wrong; `faults` says all that is.
         Permanent, Temporary: it could not be done; the message says why.
     """
-    if faults := name_faults(flow, parameters):
+    if faults := parameter_faults(flow, parameters):
         raise Refused(faults)
-
-    def run() -> Any:
-        return asyncio.run(flow(**parameters))
-
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return run()
+        return _run(flow, parameters)
     with ThreadPoolExecutor(1) as beside:  # a notebook's cell runs in a loop already
-        return beside.submit(run).result()
+        return beside.submit(_run, flow, parameters).result()
 
 
-def name_faults(flow: Any, parameters: dict[str, Any]) -> list[Fault]:
-    """Return what is wrong with the names of the parameters: unknown, or missing."""
+def _run(flow: Any, parameters: dict[str, Any]) -> Any:
+    try:
+        return asyncio.run(flow(**parameters))
+    except RuntimeError as error:
+        if "Failed to reach API" not in str(error):  # Prefect has no class of its own for it
+            raise
+        where = settings.load().prefect_api_url
+        does = "`emf status` shows which parts run, `emf up` starts the others."
+        raise PrefectAway(f"Prefect does not answer at {where}. {does}") from error
+
+
+def parameter_faults(flow: Any, parameters: dict[str, Any]) -> list[Fault]:
+    """Return why no run can be made with these parameters: a name is unknown or missing, a text cannot be sent."""
     known = inspect.signature(flow.fn).parameters
     unknown = [
         Fault(name, value, "there is no such parameter", choices(name, list(known)))
@@ -233,7 +242,7 @@ def name_faults(flow: Any, parameters: dict[str, Any]) -> list[Fault]:
         if name not in known
     ]
     missing = [name for name, p in known.items() if p.default is p.empty and name not in parameters]
-    return unknown + [Fault(name, ABSENT, "is missing", "Give it.") for name in missing]
+    return unknown + [Fault(name, ABSENT, "is missing", "Give it.") for name in missing] + utf8_faults(parameters)
 
 
 def connect() -> None:

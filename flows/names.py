@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from blocks.storage import location
 from blocks.storage.errors import BadPath
-from flows.faults import wrong
+from flows.faults import Fault, Refused, wrong
 
 NAME_CHARACTERS = 50
 TEXT_CHARACTERS = 255
@@ -41,6 +41,25 @@ def is_unwritable(character: str) -> bool:
 def composed(text: str) -> str:
     """Return the text in Unicode's composed form."""
     return unicodedata.normalize("NFC", text)
+
+
+def lookup_faults(field: str, text: object, least: int = 1) -> list[Fault]:
+    """Return what makes a text useless to look something up by: a database refuses some, and finds no others."""
+    if not isinstance(text, str):
+        return [Fault(field, text, "is not text", "Give a name or an id.")]
+    problems = text_problems(composed(text), least, TEXT_CHARACTERS)
+    return [Fault(field, text, "; ".join(problems), "Give it as the lists show it.")] if problems else []
+
+
+def lookup_name(field: str, text: str) -> str:
+    """Return how the records have what a person names, in whatever spelling it was typed.
+
+    Raises:
+        Refused: nothing can have that name or id.
+    """
+    if faults := lookup_faults(field, text):
+        raise Refused(faults)
+    return composed(text)
 
 
 def as_written(value: object) -> object:

@@ -13,6 +13,7 @@ from blocks.errors import BlockError
 from flows.cli import catalogue, experiment, reconcile, storage, tensorboard, training
 from flows.cli.output import fail
 from flows.faults import Refused
+from flows.utf8 import utf8_faults
 
 app = typer.Typer(
     name="emf", help="EasyMaker Flows: notebooks, trainings and models on your own machine.", no_args_is_help=True
@@ -32,6 +33,7 @@ def main() -> None:
     for command in entry_points(group="emf.commands"):
         command.load()(app)
     try:
+        _refuse_what_is_no_text(sys.argv[1:])
         app()
     except Refused as error:
         fail(str(error), 2)
@@ -39,3 +41,8 @@ def main() -> None:
         fail(str(error), 1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _refuse_what_is_no_text(arguments: list[str]) -> None:
+    if faults := utf8_faults({"argument": arguments}):
+        raise Refused(faults)

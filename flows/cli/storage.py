@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 
 from blocks.platform import Platform
@@ -34,7 +35,7 @@ def put(source: Path, where: Where, as_json: AsJson = False) -> None:
     platform = Platform()
     place = locate(platform, where)
     with Progress(console=errors, transient=True) as shown:
-        task = shown.add_task(f"to {place}")
+        task = shown.add_task(escape(f"to {place}"))
         sent = platform.storage.upload(source, place, lambda done, all_: shown.update(task, completed=done, total=all_))
     if as_json:
         return print_json({"path": str(place), "files": sent.files, "bytes": sent.bytes})
@@ -46,7 +47,7 @@ def get(where: Where, folder: Path, as_json: AsJson = False) -> None:
     """Copy what lies at a place into a folder."""
     platform = Platform()
     with Progress(console=errors, transient=True) as shown:
-        task = shown.add_task(f"from {where}")
+        task = shown.add_task(escape(f"from {where}"))
         got = platform.storage.download(
             locate(platform, where), folder, lambda done, all_: shown.update(task, completed=done, total=all_)
         )

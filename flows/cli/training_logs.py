@@ -12,19 +12,21 @@ from blocks.platform import Platform
 from blocks.records import trainings
 from blocks.records.errors import NotFound
 from flows.cli.output import AsJson, Name
-from flows.training.reading import ENDED
+from flows.training.reading import ENDED, find
 
 
 def logs(
     training: Name,
     follow_: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the training has ended.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines; 0 means all.")] = 0,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=0, max=1_000_000, help="How many of the last lines; 0 means all.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Print a training's log."""
     platform = Platform()
     with platform.records.reading() as session:
-        training_id = trainings.find(session, training).id
+        training_id = find(session, training).id
     if follow_:
         return follow(platform, training_id, lines, as_json)
     found = platform.logs.tail(training_id, lines) if lines else platform.logs.follow(training_id, lambda: True)

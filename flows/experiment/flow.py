@@ -181,7 +181,7 @@ def change(platform: Platform, experiment: str, wanted: dict[str, object]) -> li
     """Change the record; returns the tags that it no longer has."""
     wish = parse_change(wanted)
     with platform.records.writing() as session:
-        row = experiments.find(session, experiment)
+        row = reading.find(session, experiment)
         left = gone(row.tags, wish)
         experiments.change(session, row, description=wish.description, tags=wish.tags)
     return left
@@ -191,7 +191,7 @@ def change(platform: Platform, experiment: str, wanted: dict[str, object]) -> li
 def change_in_mlflow(platform: Platform, experiment: str, left: list[str]) -> None:
     """Change MLflow's copy of description and tags."""
     with platform.records.reading() as session:
-        row = experiments.find(session, experiment)
+        row = reading.find(session, experiment)
     if row.mlflow_id:
         platform.tracking.change_experiment(row.mlflow_id, row.description, row.tags, gone=left)
 
@@ -200,7 +200,7 @@ def change_in_mlflow(platform: Platform, experiment: str, left: list[str]) -> No
 def begin_again(platform: Platform, experiment: str) -> str:
     """Check that its creation failed; returns its id."""
     with platform.records.writing() as session:
-        row = experiments.find(session, experiment)
+        row = reading.find(session, experiment)
         if row.state in (S.CREATE_REQUESTED, S.CREATE_IN_PROGRESS):
             return row.id  # its creation was killed on the way
         transition(session, row, S.CREATE_IN_PROGRESS)
@@ -211,7 +211,7 @@ def begin_again(platform: Platform, experiment: str) -> str:
 def begin_delete(platform: Platform, experiment: str) -> str:
     """Close the experiment to new trainings; returns its id."""
     with platform.records.writing() as session:
-        row = experiments.find(session, experiment)
+        row = reading.find(session, experiment)
         experiments.begin_delete(session, row)
         return row.id
 

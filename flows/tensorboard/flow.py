@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from blocks.platform import Platform
-from blocks.records import experiments, trainings
 from flows.control import control_flow, show, verb
+from flows.experiment import reading as experiments
 from flows.faults import Fault, Refused
 from flows.tensorboard import service
+from flows.training import reading as trainings
 
 
 @control_flow("tensorboard")

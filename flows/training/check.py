@@ -13,8 +13,9 @@ from blocks.storage.errors import StorageError
 from blocks.storage.location import DERIVED_LIMIT
 from blocks.storage.location import parse as parse_path
 from flows.faults import ABSENT, Fault, Refused
-from flows.names import composed, path_problem
+from flows.names import composed, lookup_faults, path_problem
 from flows.training import arguments
+from flows.training.fields import request_key_faults
 from flows.training.spec import TrainingSpec, catalogue_faults, parse, request_faults, whole_number
 
 SOURCE_BYTES = 1 << 20
@@ -28,13 +29,14 @@ class Checked:
     warnings: list[str]
 
 
-def check(platform: Platform, raw: Mapping[str, object], machine: Machine | None) -> Checked:
+def check(platform: Platform, raw: Mapping[str, object], machine: Machine | None, request_key: object = "") -> Checked:
     """Check a request against the rules, the catalogue, the records and the places that it names.
 
     Args:
         platform: where to look.
         raw: the request as it was sent.
         machine: the machine that must hold its instances; None where a scheduler finds them a place.
+        request_key: what its sender calls this very request.
 
     Raises:
         Refused: with every fault.
@@ -46,15 +48,15 @@ def check(platform: Platform, raw: Mapping[str, object], machine: Machine | None
     more += _size_faults(platform, raw, {fault.field for fault in denied})
     if not any(fault.field == "algorithm_path" for fault in denied):
         more += _source_faults(platform, raw)
-    if faults := request_faults(raw, more):
+    if faults := request_faults(raw, more + request_key_faults(request_key)):
         raise Refused(faults)
     spec = parse(raw)
     return Checked(spec, arguments.warnings(spec.hyperparameters, _source(platform, spec), spec.entry_point))
 
 
 def _experiment_faults(platform: Platform, name: object) -> list[Fault]:
-    if not isinstance(name, str):
-        return []
+    if lookup_faults("experiment", name) or not isinstance(name, str):
+        return []  # told with the other fields
     with platform.records.reading() as session:
         found = experiments.lookup(session, composed(name))
     if found is None or found.state == ExperimentState.ACTIVE:

@@ -158,6 +158,15 @@ def data_set_faults(raw: object) -> list[Fault]:
     return faults + _collisions("data_sets", (name for name in names if isinstance(name, str)), "EM_DATASET_")
 
 
+def request_key_faults(raw: object) -> list[Fault]:
+    """Return what is wrong with a request key; "" is none."""
+    if not isinstance(raw, str):
+        return [Fault("request_key", raw, "is not text", "Give text, in quotes.")]
+    problems = text_problems(raw, 0, TEXT_CHARACTERS)
+    remedy = f"Give at most {TEXT_CHARACTERS} characters of plain text."
+    return [Fault("request_key", raw, "; ".join(problems), remedy)] if problems else []
+
+
 def _collisions(field: str, names: Iterable[str], prefix: str) -> list[Fault]:
     """Return a fault for each variable that several names would make."""
     same: dict[str, list[str]] = {}

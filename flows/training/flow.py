@@ -105,7 +105,7 @@ async def create(platform: Platform, request: dict[str, Any], request_key: str) 
     """Check, record, answer: nothing is held, and a request that was made before is answered with what it made."""
     made = work.already_made(platform, request, request_key)
     if made is None:
-        checked = work.check_request(platform, request)
+        checked = work.check_request(platform, request, request_key)
         group = ExperimentSpec(name=checked.spec.experiment)
         await experiment_flow.ensure(platform, group, use_existing=True)
         made = work.record(platform, checked, request_key)

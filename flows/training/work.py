@@ -16,19 +16,20 @@ from flows.control import verb
 from flows.tensorboard import service as tensorboard
 from flows.training import reading
 from flows.training.check import Checked, check
+from flows.training.fields import request_key_faults
 from flows.training.spec import TrainingSpec, digest
 
 
 @verb
-def check_request(platform: Platform, request: Mapping[str, object]) -> Checked:
+def check_request(platform: Platform, request: Mapping[str, object], request_key: str) -> Checked:
     """Check everything at once."""
-    return check(platform, request, this_machine())
+    return check(platform, request, this_machine(), request_key)
 
 
 @verb
 def already_made(platform: Platform, request: Mapping[str, object], request_key: str) -> str | None:
     """Return the id of the training that this key and request made before, or None."""
-    if not request_key:
+    if not request_key or request_key_faults(request_key):
         return None
     try:
         spec = TrainingSpec.model_validate(request)
@@ -60,7 +61,7 @@ def record(platform: Platform, checked: Checked, request_key: str) -> str:
 def request_of(platform: Platform, training: str) -> dict[str, Any]:
     """Return the request of a training, as it was accepted, with its description and tags as they are now."""
     with platform.records.reading() as session:
-        row = trainings.find(session, training)
+        row = reading.find(session, training)
         return {**row.request, "description": row.description, "tags": row.tags}
 
 
@@ -75,7 +76,7 @@ def change(platform: Platform, training: str, wanted: Mapping[str, object]) -> l
     """Change the record; returns the tags that it no longer has."""
     wish = parse_change(wanted)
     with platform.records.writing() as session:
-        row = trainings.find(session, training)
+        row = reading.find(session, training)
         left = gone(row.tags, wish)
         trainings.change(session, row, description=wish.description, tags=wish.tags)
     return left
@@ -85,7 +86,7 @@ def change(platform: Platform, training: str, wanted: Mapping[str, object]) -> l
 def change_in_mlflow(platform: Platform, training: str, left: list[str]) -> None:
     """Change MLflow's copy of description and tags."""
     with platform.records.reading() as session:
-        row = trainings.find(session, training)
+        row = reading.find(session, training)
     if row.mlflow_run_id:
         platform.tracking.change_run(row.mlflow_run_id, row.description, row.tags, gone=left)
 
@@ -94,14 +95,14 @@ def change_in_mlflow(platform: Platform, training: str, left: list[str]) -> None
 def wish_stop(platform: Platform, training: str) -> None:
     """Write the wish down; the run obeys within seconds."""
     with platform.records.writing() as session:
-        trainings.wish_stop(session, trainings.find(session, training))
+        trainings.wish_stop(session, reading.find(session, training))
 
 
 @verb
 def begin_delete(platform: Platform, training: str) -> str:
     """Move it to DELETE_IN_PROGRESS; returns its id."""
     with platform.records.writing() as session:
-        row = trainings.find(session, training)
+        row = reading.find(session, training)
         trainings.begin_delete(session, row)
         return row.id
 
@@ -142,5 +143,5 @@ def forget(platform: Platform, training_id: str) -> None:
 def tail(platform: Platform, training: str, lines: int) -> str:
     """Return the last lines of its log."""
     with platform.records.reading() as session:
-        row = trainings.find(session, training)
+        row = reading.find(session, training)
     return "\n".join(line.body for line in platform.logs.tail(row.id, lines))

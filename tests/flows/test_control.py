@@ -13,6 +13,7 @@ from prefect.flows import Flow
 
 from blocks.errors import Permanent, Temporary
 from blocks.platform import Platform
+from blocks.pools.errors import PrefectAway
 from blocks.records import trainings
 from blocks.records.errors import NotFound
 from blocks.records.words import TrainingState
@@ -129,7 +130,7 @@ def test_only_what_may_help_is_tried_again(error: Exception, again: bool):
 
 
 def faults_of(api: ModuleType, flow: Any, **parameters: Any) -> dict[str, str]:
-    return {fault.field: str(fault) for fault in api.name_faults(flow, parameters)}
+    return {fault.field: str(fault) for fault in api.parameter_faults(flow, parameters)}
 
 
 def test_names_of_parameters_are_checked(api: ModuleType):
@@ -162,6 +163,41 @@ def test_a_wrong_name_starts_no_run(api: ModuleType):
 
     with pytest.raises(Refused, match="Did you mean `training`"):
         api.call(stop_training, {"trainin": "x"})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"name": "a\ud800"}, "name"),
+        ({"name": "a", "tags": {"\udcff": "x"}}, "tags['\\udcff']"),
+        ({"name": "a", "tags": {"a": ["b", "\ud800"]}}, "tags['a'][1]"),
+    ],
+)
+def test_what_has_no_utf8_starts_no_run(api: ModuleType, parameters: dict[str, Any], field: str):
+    """Half of a surrogate pair, however deep it stands, is a fault like any other: Prefect could not send it."""
+    with pytest.raises(Refused) as caught:
+        api.create_experiment(**parameters)
+    assert [fault.field for fault in caught.value.faults] == [field]
+    assert "is not text in UTF-8" in str(caught.value)
+
+
+def test_a_training_that_cannot_be_sent_is_told_all_of_its_faults(api: ModuleType, here: Platform):
+    """Text that has no UTF-8, a request key that is too long and an unknown image come together."""
+    with pytest.raises(Refused) as caught:
+        api.create_training(name="a", experiment="a\ud800", image="none", request_key="k" * 256)
+    assert {"experiment", "image", "algorithm_path", "request_key"} <= {fault.field for fault in caught.value.faults}
+
+
+def test_a_prefect_that_is_away_is_told(api: ModuleType):
+    """With what to do; what else goes wrong in a run is not taken for it."""
+
+    async def away(training: str) -> str:
+        raise RuntimeError(f"Failed to reach API at {training}" if training else "of ours")
+
+    with pytest.raises(PrefectAway, match="`emf up`"):
+        api.call(_Direct(away), {"training": "tr-1"})
+    with pytest.raises(RuntimeError, match="of ours"):
+        api.call(_Direct(away), {"training": ""})
 
 
 def test_a_flow_runs_where_a_loop_runs_already(api: ModuleType):

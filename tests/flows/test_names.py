@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from flows.names import Description, PathText, PathTextOrNone, ResourceName, as_written
+from flows.faults import Refused
+from flows.names import Description, PathText, PathTextOrNone, ResourceName, as_written, lookup_name
 
 NAME = TypeAdapter[str](ResourceName)
 DESCRIPTION = TypeAdapter[str](Description)
@@ -115,3 +116,15 @@ def test_a_path_may_be_none_where_that_is_allowed():
 def test_numbers_are_written_as_a_user_would(value: object, text: object):
     """Numbers and truth values become text; anything else is left for the field to refuse."""
     assert as_written(value) == text
+
+
+def test_what_is_looked_up_is_found_in_every_spelling():
+    """A name in decomposed letters is looked up as it is recorded: composed."""
+    assert lookup_name("training", "\u1112\u1161\u11ab\u1100\u1173\u11af") == "한글"
+
+
+@pytest.mark.parametrize("text", ["", "\udcff", "a\ud800", "a\nb", "a\x00", "x" * 256, 5, None])
+def test_what_nothing_can_be_called_is_not_looked_up(text: object):
+    """A database would fail on some of these, and find nothing for the others: the field is named instead."""
+    with pytest.raises(Refused, match="training"):
+        lookup_name("training", text)  # pyright: ignore[reportArgumentType]

@@ -183,6 +183,12 @@ def test_following_ends_with_the_training(emf: Emf, here: Platform, make: Callab
         (["training", "list", "--experiment", "typo"], 2, "there is no such experiment"),
         (["training", "nonsense"], 2, "No such command"),
         (["training", "list", "--limit", "many"], 2, "as an integer"),
+        (["training", "list", "--limit", str(10**30)], 2, "limit (1000"),
+        (["experiment", "list", "--offset", "-1"], 2, "offset (-1): is too small"),
+        (["training", "logs", "none", "-n", str(10**30)], 2, "1000000"),
+        (["training", "show", "\udcff"], 2, r"argument[2] ('\udcff'): is not text in UTF-8"),
+        (["experiment", "show", "a\nb"], 2, "control character"),
+        (["storage", "get", "file:///none/[/x]", "/tmp/none"], 1, "holds no files"),
     ],
 )
 def test_faults_are_told_without_a_traceback(emf: Emf, arguments: list[str], code: int, said: str):

@@ -200,6 +200,19 @@ def test_an_experiment_that_is_not_active(here: Platform, places: dict[str, Any]
     assert ("emf experiment retry" in found["experiment"]) == (steps[-1] == "CREATE_FAILED")
 
 
+@pytest.mark.parametrize(
+    ("request_key", "said"), [("k" * 256, "has 256 characters"), ("a\ud800", "control character"), (5, "is not text")]
+)
+def test_a_request_key_is_checked_with_the_other_fields(
+    here: Platform, places: dict[str, Any], request_key: object, said: str
+):
+    """What is wrong with it comes in the same answer as what is wrong with the rest."""
+    with pytest.raises(Refused) as caught:
+        check(here, places | {"name": "", "experiment": "a\ud800"}, TWO_CORES, request_key)
+    assert [fault.field for fault in caught.value.faults] == ["name", "experiment", "request_key"]
+    assert said in str(caught.value.faults[-1])
+
+
 def test_an_experiment_is_the_same_in_every_spelling(here: Platform, places: dict[str, Any]):
     """A name in decomposed letters, as macOS writes it, is the experiment of the composed name."""
     with here.records.writing() as session:
