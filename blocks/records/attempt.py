@@ -58,6 +58,13 @@ def ended_with_runs(session: Session, flow_run_ids: Iterable[str]) -> Sequence[A
     return session.scalars(query).unique().all()
 
 
+def submitted(attempt: Attempt, flow_run_id: str) -> None:
+    """Note the run that was submitted for an attempt; a run that claimed it before keeps it."""
+    if not attempt.flow_run_id:
+        attempt.flow_run_id, attempt.submitted_at = flow_run_id, now()
+        attempt.progress = ""  # what kept it from being submitted
+
+
 def claim_code(secret: str, attempt_id: str) -> str:
     """Return the code that lets one run claim this attempt, once; the same after every restart."""
     return hmac.new(secret.encode(), attempt_id.encode(), sha256).hexdigest()

@@ -110,6 +110,7 @@ class Attempt(Base):
     token_hash: Mapped[str] = mapped_column(String(64), default="")
     flow_run_id: Mapped[str] = mapped_column(String(48), default="")
     granted_at: Mapped[datetime] = mapped_column(default=now)
+    submitted_at: Mapped[datetime | None]
     beat_at: Mapped[datetime | None]
     running_at: Mapped[datetime | None]
     stopped_running_at: Mapped[datetime | None]

@@ -186,28 +186,32 @@ class Watch:
         starting = Counter(size.pool for row in unclaimed if row.flow_run_id and (size := sizes[row.id]))
         for row in unclaimed:
             size = sizes[row.id]
-            if size is None or row.flow_run_id or starting[size.pool] >= STARTS_AT_ONCE.get(size.pool, math.inf):
+            if size is None:
+                self._not_submitted(row, f"{row.training.instance_type} is no longer in the catalogue")
+                continue
+            if row.flow_run_id or starting[size.pool] >= STARTS_AT_ONCE.get(size.pool, math.inf):
                 continue
             try:
                 flow_run_id = self._submit(row, size)
             except Permanent as error:  # of this instance type's pool: the others go on
-                self._not_submitted(row, f"cannot be started: {error}")
+                self._not_submitted(row, str(error))
                 continue
             with self.platform.records.writing() as session:
                 fresh = session.get(Attempt, row.id)
-                if fresh is not None and not fresh.flow_run_id:
-                    fresh.flow_run_id = flow_run_id
+                if fresh is not None:
+                    verbs.submitted(fresh, flow_run_id)
             starting[size.pool] += 1
 
     def _not_submitted(self, row: Attempt, why: str) -> None:
-        """Say it where people look at the training's state, once."""
-        if row.progress == why:
+        """Say it where people look at the training's state, once; how it ends if that stays so is reconcile's."""
+        told = f"cannot be started: {why}"
+        if row.flow_run_id or row.progress == told:
             return
         log.warning("not submitted", attempt=row.id, why=why)
         with self.platform.records.writing() as session:
             fresh = session.get(Attempt, row.id)
             if fresh is not None and fresh.phase == Phase.GRANTED:
-                fresh.progress = why
+                fresh.progress = told
 
     def _submit(self, row: Attempt, size: InstanceType) -> str:
         return self.runs.submit(

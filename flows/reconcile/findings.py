@@ -9,7 +9,7 @@ from flows.training.verdict import Cause
 
 LEASE = timedelta(seconds=30)  # an instance beats every two seconds
 LEASE_WITHOUT_LIFE = timedelta(seconds=8)  # no process of it is left, so there is nothing to wait for
-CLAIM = timedelta(minutes=10)
+CLAIM = timedelta(minutes=10)  # from a run's submission, or from the lease of one that nobody takes
 EXIT = timedelta(seconds=30)  # a run that has just told its end clears up, tells Prefect, and exits by itself
 OVER = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
@@ -27,7 +27,8 @@ class Repair(StrEnum):
 class Seen:
     """One attempt, as the records and the world show it.
 
-    `run` is the type of its flow run's state in Prefect (`RUNNING`, …), empty where it was not asked or is unknown.
+    `run` is the type of its flow run's state in Prefect (`RUNNING`, …), empty where it was not asked or is unknown;
+    `refused` says why no run could be submitted, empty where that was not refused.
     """
 
     attempt_id: str
@@ -39,6 +40,8 @@ class Seen:
     processes: int
     wish_is_stop: bool = False
     ended_at: datetime | None = None
+    submitted_at: datetime | None = None
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def find(seen: Sequence[Seen], now: datetime, listening_since: datetime | None =
 def _look(seen: Seen, now: datetime, listening_since: datetime | None) -> Finding | None:
     if not seen.open:
         return None if seen.ended_at and now - seen.ended_at < EXIT else _look_at_ended(seen)
-    heard = (seen.beat_at or seen.granted_at) if seen.claimed else seen.granted_at
+    heard = (seen.beat_at if seen.claimed else seen.submitted_at) or seen.granted_at
     silent = now - max(heard, listening_since or now)
     return _look_at_claimed(seen, silent) if seen.claimed else _look_at_unclaimed(seen, silent)
 
@@ -99,7 +102,8 @@ def _look_at_unclaimed(seen: Seen, waited: timedelta) -> Finding | None:
         return Finding(seen.attempt_id, Repair.END, f"its run ended as {seen.run} before it began", Cause.LOST)
     if seen.wish_is_stop:  # nothing runs that would obey; from here no run can claim it
         return Finding(seen.attempt_id, Repair.END, "it was asked to stop before a run came for it", Cause.STOPPED)
-    if waited > CLAIM:
-        minutes = int(waited.total_seconds()) // 60
-        return Finding(seen.attempt_id, Repair.END, f"no worker came in {minutes} min", Cause.UNCLAIMED)
-    return None
+    if waited <= CLAIM or not (seen.submitted_at or seen.refused):
+        return None  # one that waits for Prefect to take its run has had no try yet, and keeps its place
+    minutes = int(waited.total_seconds()) // 60
+    what = f"no worker came in {minutes} min" if seen.submitted_at else f"after {minutes} min it still {seen.refused}"
+    return Finding(seen.attempt_id, Repair.END, what, Cause.UNCLAIMED)

@@ -66,6 +66,8 @@ def _see(row: Attempt, live: int, run: str) -> Seen:
         processes=live,
         wish_is_stop=row.training.wish == Wish.STOP,
         ended_at=row.ended_at,
+        submitted_at=row.submitted_at,
+        refused="" if row.flow_run_id else row.progress,
     )
 
 

@@ -37,7 +37,7 @@ def doing(row: Training) -> str:
     if current is None or current.ended_at is not None:
         return row.message
     if current.phase == Phase.GRANTED:
-        return "its run is starting"
+        return current.progress or "its run is starting"
     return current.progress or row.message
 
 

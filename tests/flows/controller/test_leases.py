@@ -166,8 +166,19 @@ def test_a_pool_without_its_flow_holds_up_nobody_else(here: Platform, watch: Wat
     watch.grant()
     watch.submit()
     row = attempt_of(f"{odd}-a1")
-    assert (row.flow_run_id, row.progress) == ("", "cannot be started: not deployed")
+    assert (row.flow_run_id, row.progress, row.submitted_at) == ("", "cannot be started: not deployed", None)
     assert attempt_of(f"{usual}-a1").flow_run_id
+    runs.faults.clear()
+    watch.submit()
+    row = attempt_of(f"{odd}-a1")
+    assert (row.progress, row.submitted_at is not None) == ("", True)
+
+
+def test_an_instance_type_that_left_the_catalogue_is_told(here: Platform, watch: Watch, leased: str, attempt_of: Any):
+    """A lease whose size nobody knows any more says so instead of waiting without a word."""
+    catalogue(here, "- {name: other, vcpus: 1, memory_gb: 1}")
+    watch.submit()
+    assert attempt_of(leased).progress == "cannot be started: cpu.small is no longer in the catalogue"
 
 
 def test_only_so_many_start_at_once(here: Platform, watch: Watch, runs: FakeRuns, make: Callable[..., str]):

@@ -14,13 +14,17 @@ NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
 MOMENT = timedelta(seconds=1)
 LONG_AGO = NOW - timedelta(days=9)
 GRANTED = Seen("tr-1-a1", True, False, NOW - MOMENT, None, "", 0)
-CLAIMED = replace(GRANTED, claimed=True, beat_at=NOW - MOMENT, run="RUNNING", processes=3)
+SUBMITTED = replace(GRANTED, submitted_at=NOW - MOMENT, run="SCHEDULED")
+REFUSED = replace(GRANTED, refused="cannot be started: not deployed")
+CLAIMED = replace(SUBMITTED, claimed=True, beat_at=NOW - MOMENT, run="RUNNING", processes=3)
 ENDED = replace(CLAIMED, open=False, run="COMPLETED", processes=0)
 
 
 def silent(seen: Seen, seconds: float) -> Seen:
     moment = NOW - timedelta(seconds=seconds)
-    return replace(seen, beat_at=moment) if seen.claimed else replace(seen, granted_at=moment)
+    if seen.claimed:
+        return replace(seen, beat_at=moment)
+    return replace(seen, submitted_at=moment) if seen.submitted_at else replace(seen, granted_at=moment)
 
 
 def only(seen: Seen, since: datetime | None = LONG_AGO) -> tuple[Repair, Cause | None] | None:
@@ -33,8 +37,10 @@ def only(seen: Seen, since: datetime | None = LONG_AGO) -> tuple[Repair, Cause |
     [
         # Nothing to do.
         (GRANTED, None),
-        (silent(GRANTED, 599), None),
-        (replace(GRANTED, run="SCHEDULED"), None),
+        (silent(GRANTED, 86400), None),  # Prefect is away: nothing was submitted that could have come
+        (silent(SUBMITTED, 599), None),
+        (silent(replace(SUBMITTED, granted_at=LONG_AGO), 599), None),
+        (silent(REFUSED, 599), None),
         (CLAIMED, None),
         (silent(CLAIMED, 29), None),
         (silent(replace(CLAIMED, processes=0), 7), None),
@@ -44,8 +50,9 @@ def only(seen: Seen, since: datetime | None = LONG_AGO) -> tuple[Repair, Cause |
         (replace(CLAIMED, wish_is_stop=True), None),
         (replace(CLAIMED, run="CANCELLING", wish_is_stop=True), None),  # it obeys already
         # Nobody came.
-        (silent(GRANTED, 601), (Repair.END, Cause.UNCLAIMED)),
-        (silent(replace(GRANTED, run="PENDING"), 601), (Repair.END, Cause.UNCLAIMED)),
+        (silent(SUBMITTED, 601), (Repair.END, Cause.UNCLAIMED)),
+        (silent(replace(SUBMITTED, run="PENDING"), 601), (Repair.END, Cause.UNCLAIMED)),
+        (silent(REFUSED, 601), (Repair.END, Cause.UNCLAIMED)),
         (replace(GRANTED, run="CRASHED"), (Repair.END, Cause.LOST)),
         (replace(GRANTED, run="FAILED"), (Repair.END, Cause.LOST)),
         (replace(GRANTED, run="CANCELLED"), (Repair.END, Cause.CANCELLED)),
@@ -75,9 +82,10 @@ def test_what_is_found(seen: Seen, expected: tuple[Repair, Cause | None] | None)
     ("seen", "expected"),
     [
         (silent(CLAIMED, 3600), None),  # it had nobody to talk to
-        (silent(GRANTED, 3600), None),
+        (silent(SUBMITTED, 3600), None),
+        (silent(REFUSED, 3600), None),
         (replace(silent(CLAIMED, 3600), run="CRASHED"), None),
-        (silent(replace(GRANTED, run="CRASHED"), 3600), (Repair.END, Cause.LOST)),  # that needs no listening
+        (silent(replace(SUBMITTED, run="CRASHED"), 3600), (Repair.END, Cause.LOST)),  # that needs no listening
     ],
 )
 def test_nobody_is_blamed_for_silence_while_nobody_listened(seen: Seen, expected: tuple[Repair, Cause] | None):
@@ -90,7 +98,7 @@ def test_nobody_is_blamed_for_silence_while_nobody_listened(seen: Seen, expected
     [
         (silent(CLAIMED, 3600), None),
         (replace(silent(CLAIMED, 3600), run="CRASHED", processes=0), None),
-        (silent(GRANTED, 3600), None),
+        (silent(SUBMITTED, 3600), None),
         (replace(GRANTED, run="CRASHED"), (Repair.END, Cause.LOST)),
         (replace(GRANTED, wish_is_stop=True), (Repair.END, Cause.STOPPED)),
     ],
@@ -112,13 +120,19 @@ def test_silence_counts_from_when_somebody_listened():
     """After a restart the lease runs out as usual, from the start of the listening."""
     assert only(silent(CLAIMED, 3600), NOW - LEASE - MOMENT) == (Repair.END, Cause.LOST)
     assert only(silent(replace(CLAIMED, processes=0), 3600), NOW - LEASE_WITHOUT_LIFE - MOMENT)
-    assert only(silent(GRANTED, 3600), NOW - CLAIM - MOMENT) == (Repair.END, Cause.UNCLAIMED)
+    assert only(silent(SUBMITTED, 3600), NOW - CLAIM - MOMENT) == (Repair.END, Cause.UNCLAIMED)
 
 
 def test_how_long_nobody_came_is_told_in_minutes():
     """Also after more than a day."""
-    (found,) = find([silent(GRANTED, 26 * 3600)], NOW, LONG_AGO)
+    (found,) = find([silent(SUBMITTED, 26 * 3600)], NOW, LONG_AGO)
     assert found.what == "no worker came in 1560 min"
+
+
+def test_what_was_refused_ends_with_the_words_of_the_refusal():
+    """Who reads why the training failed is told what to mend."""
+    (found,) = find([silent(REFUSED, 660)], NOW, LONG_AGO)
+    assert found.what == "after 11 min it still cannot be started: not deployed"
 
 
 STATES = ["", "SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", *sorted(OVER)]
@@ -132,6 +146,8 @@ SEEN = st.builds(
     st.sampled_from(STATES),
     st.integers(0, 3),
     st.booleans(),
+    submitted_at=st.none() | st.integers(0, 2000).map(lambda seconds: NOW - timedelta(seconds=seconds)),
+    refused=st.sampled_from(["", "cannot be started: not deployed"]),
 )
 
 
@@ -160,9 +176,9 @@ def test_only_open_attempts_end_and_only_ended_ones_are_killed(seen: Seen):
 
 @given(SEEN)
 def test_no_lease_is_held_for_ever(seen: Seen):
-    """However an attempt looks, once it is silent for longer than every limit it is ended."""
+    """However an attempt looks, once it is silent for longer than every limit it is ended; only Prefect is waited for."""
     later = NOW + CLAIM + LEASE + timedelta(seconds=2000)
-    if seen.open:
+    if seen.open and (seen.claimed or seen.submitted_at or seen.refused):
         assert find([seen], later, LONG_AGO)[0].repair == Repair.END
 
 

@@ -33,7 +33,7 @@ def granted(here: Platform, make: Callable[..., str], runs: Any) -> Granted:
         with here.records.writing() as session:
             row = trainings.find(session, training_id)
             attempt = verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[])
-            attempt.flow_run_id = f"run-of-{attempt.id}"
+            verbs.submitted(attempt, f"run-of-{attempt.id}")
             runs.states[attempt.flow_run_id] = run
             if silent is not None:
                 verbs.claim(session, attempt.id, "token", attempt.flow_run_id)
@@ -98,7 +98,8 @@ def test_what_has_changed_since_the_look_is_not_ended(
     first, second = granted(T.RUNNING, silent=31), granted(silent=None if since == "claimed" else 31, run="SCHEDULED")
     with here.records.writing() as session:
         for hours, one in ((1, second), (2, first)):
-            session.get(Attempt, one).granted_at = now() - timedelta(hours=hours)
+            row = session.get(Attempt, one)
+            row.granted_at = row.submitted_at = now() - timedelta(hours=hours)
 
     def end(attempt_id: str, _grace: float) -> None:
         assert attempt_id == first
@@ -116,6 +117,21 @@ def test_what_has_changed_since_the_look_is_not_ended(
     row = attempt_of(second)
     assert (row.ended_at is not None, row.reason) == (since == "ended", "")
     assert list(runs.closed) == [f"run-of-{first}"]
+
+
+@pytest.mark.parametrize("refused", ["", "cannot be started: not deployed"])
+def test_no_budget_is_spent_while_nothing_could_be_submitted(
+    here: Platform, make: Any, runs: Any, attempt_of: Any, refused: str
+):
+    """A lease that waits for Prefect stays; one whose run was refused ends with the words of the refusal."""
+    with here.records.writing() as session:
+        row = trainings.find(session, make())
+        attempt = verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[])
+        attempt.granted_at, attempt.progress = now() - timedelta(minutes=33), refused
+    reconciled(here, runs)
+    row = attempt_of(attempt.id)
+    assert (row.ended_at is not None) == bool(refused)
+    assert refused in row.message
 
 
 def test_the_time_trained_ends_when_it_was_last_heard(here: Platform, granted: Granted, runs: Any):

@@ -43,6 +43,15 @@ def test_the_same_words_in_list_and_page(here: Platform, make: Callable[..., str
     assert row["created_at"].endswith("+00:00")
 
 
+def test_a_run_that_cannot_be_started_says_why(here: Platform, make: Callable[..., str]):
+    """Before its claim too, a training shows what its attempt tells."""
+    training_id = make()
+    attempt_id = granted(here, training_id)
+    with here.records.writing() as session:
+        session.get(Attempt, attempt_id).progress = "cannot be started: not deployed"
+    assert reading.read(here, training_id)["message"] == "cannot be started: not deployed"
+
+
 @pytest.mark.parametrize(
     ("progress", "seen"), [(None, "its run is starting"), ("staging in the code", "staging in the code"), ("", "")]
 )

@@ -92,6 +92,7 @@ def upgrade() -> None:
     sa.Column('token_hash', sa.String(length=64), nullable=False),
     sa.Column('flow_run_id', sa.String(length=48), nullable=False),
     sa.Column('granted_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('submitted_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('beat_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('running_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('stopped_running_at', sa.DateTime(timezone=True), nullable=True),
