@@ -1,10 +1,12 @@
 """Everything that can be said against a request before it is recorded: all of it at once, with nothing made."""
 
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast
 
-from blocks.catalogue.catalogue import GIB, Machine
+from blocks.catalogue.catalogue import Machine
 from blocks.platform import Platform
 from blocks.records import experiments
 from blocks.records.words import ExperimentState
@@ -12,13 +14,15 @@ from blocks.storage import access
 from blocks.storage.errors import StorageError
 from blocks.storage.location import DERIVED_LIMIT
 from blocks.storage.location import parse as parse_path
-from flows.faults import ABSENT, Fault, Refused
+from flows.faults import Fault, Refused
 from flows.names import composed, lookup_faults, path_problem
-from flows.training import arguments
+from flows.training import arguments, data_size
 from flows.training.fields import request_key_faults
 from flows.training.spec import TrainingSpec, catalogue_faults, parse, request_faults, whole_number
 
 SOURCE_BYTES = 1 << 20
+COUNT_SECONDS = 10.0  # for the sizes of all data sets together: a list of a million objects is a thousand requests
+FILES_LOOKED_AT = 1000
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,16 @@ def check(platform: Platform, raw: Mapping[str, object], machine: Machine | None
     more += _experiment_faults(platform, raw.get("experiment"))
     denied = _place_faults(platform, raw)
     more += denied
-    more += _size_faults(platform, raw, {fault.field for fault in denied})
+    too_large, warnings = _size(platform, raw, {fault.field for fault in denied})
+    more += too_large
+    source = ""
     if not any(fault.field == "algorithm_path" for fault in denied):
-        more += _source_faults(platform, raw)
+        source, unusable = _source(platform, raw)
+        more += unusable
     if faults := request_faults(raw, more + request_key_faults(request_key)):
         raise Refused(faults)
     spec = parse(raw)
-    return Checked(spec, arguments.warnings(spec.hyperparameters, _source(platform, spec), spec.entry_point))
+    return Checked(spec, warnings + arguments.warnings(spec.hyperparameters, source, spec.entry_point))
 
 
 def _experiment_faults(platform: Platform, name: object) -> list[Fault]:
@@ -96,48 +103,46 @@ def _place_faults(platform: Platform, raw: Mapping[str, object]) -> list[Fault]:
     ]
 
 
-def _source_faults(platform: Platform, raw: Mapping[str, object]) -> list[Fault]:
-    """Return what is wrong with the entry point: not there, too large, not Python."""
+def _source(platform: Platform, raw: Mapping[str, object]) -> tuple[str, list[Fault]]:
+    """Return the script's text, and what is wrong with the entry point: not there, too large, not Python."""
     path, entry_point = raw.get("algorithm_path"), raw.get("entry_point")
     if not isinstance(path, str) or not isinstance(entry_point, str) or not path or path_problem(path):
-        return []
+        return "", []
     try:
         place = parse_path(path.rstrip("/") + "/" + entry_point, DERIVED_LIMIT)
-        found = platform.storage.stat(place)
-        if found is None:
-            there = sorted(e.key for e in platform.storage.entries(parse_path(path)) if e.key.endswith(".py"))[:10]
-            remedy = f"There are: {', '.join(there)}." if there else "There is no Python file at the algorithm path."
-            return [Fault("entry_point", entry_point, f"is not at {path}", remedy)]
+        if platform.storage.stat(place) is None:
+            return "", [Fault("entry_point", entry_point, f"is not at {path}", _scripts_at(platform, path))]
         text = platform.storage.read(place, SOURCE_BYTES).decode("utf-8")
     except UnicodeDecodeError:
-        return [Fault("entry_point", entry_point, "is not text in UTF-8", "Name the Python script to start.")]
+        return "", [Fault("entry_point", entry_point, "is not text in UTF-8", "Name the Python script to start.")]
     except StorageError as error:
-        return [Fault("entry_point", entry_point, error.problem.rstrip("."), error.remedy)]
+        return "", [Fault("entry_point", entry_point, error.problem.rstrip("."), error.remedy)]
     image = platform.catalogue.image(str(raw.get("image")))
     fault = arguments.syntax_fault(text, entry_point, image.python if image else "")
-    return [fault] if fault else []
+    return text, [fault] if fault else []
 
 
-def _source(platform: Platform, spec: TrainingSpec) -> str:
-    place = parse_path(spec.algorithm_path.rstrip("/") + "/" + spec.entry_point, DERIVED_LIMIT)
-    return platform.storage.read(place, SOURCE_BYTES).decode("utf-8")
+def _scripts_at(platform: Platform, path: str) -> str:
+    """Say which Python files there are, as far as the first page of a list tells."""
+    first = list(islice(platform.storage.entries(parse_path(path)), FILES_LOOKED_AT))
+    if there := sorted(entry.key for entry in first if entry.key.endswith(".py"))[:10]:
+        return f"There are: {', '.join(there)}."
+    looked = f" among its first {FILES_LOOKED_AT} files" if len(first) == FILES_LOOKED_AT else ""
+    return f"There is no Python file at the algorithm path{looked}."
 
 
-def _size_faults(platform: Platform, raw: Mapping[str, object], denied: Collection[str]) -> list[Fault]:
-    """Return a fault where what is copied to the instance is larger than its data storage; a NAS is mounted."""
-    limit = whole_number(raw.get("data_storage_gb", TrainingSpec.model_fields["data_storage_gb"].default))
+def _size(platform: Platform, raw: Mapping[str, object], denied: Collection[str]) -> tuple[list[Fault], list[str]]:
+    """Return what is wrong with the size of what is copied to the instance, and what is not known; a NAS is mounted."""
     copied = [
-        (name, one.path)
+        (name, one)
         for name, one in _data_sets(raw)
         if one in _places(raw) and one.field not in denied and not one.path.startswith("nas://")
     ]
-    try:
-        sizes = [(name, access.size(platform.storage, path)) for name, path in copied]
-    except StorageError as error:
-        return [Fault("data_sets", ABSENT, error.problem.rstrip("."), error.remedy)]
-    total = sum(size for _, size in sizes)
-    if limit is None or limit < 1 or total <= limit * GIB:
-        return []
-    each = ", ".join(f"{name} {size / GIB:.1f} GB" for name, size in sizes)
-    remedy = f"Give at least {-(-total // GIB)}."
-    return [Fault("data_storage_gb", limit, f"the data sets need more: {each}", remedy)]
+    end, counts, faults = time.monotonic() + COUNT_SECONDS, list[data_size.Count](), list[Fault]()
+    for name, one in copied:
+        try:
+            counts.append(data_size.count(name, platform.storage.entries(parse_path(one.path)), end))
+        except StorageError as error:
+            faults.append(Fault(one.field, one.path, error.problem.rstrip("."), error.remedy))
+    limit = whole_number(raw.get("data_storage_gb", TrainingSpec.model_fields["data_storage_gb"].default))
+    return faults + data_size.faults(counts, limit), data_size.warnings(counts, COUNT_SECONDS)

@@ -14,6 +14,7 @@ from blocks.records import experiments
 from blocks.records.tables import Event, Experiment, Training
 from blocks.records.transitions import transition
 from blocks.records.words import ExperimentState
+from blocks.storage.location import Location
 from flows.faults import Refused
 from flows.training.check import check
 
@@ -158,6 +159,39 @@ def test_data_larger_than_the_data_storage(here: Platform, places: dict[str, Any
     assert "one 0.8 GB, two 0.8 GB" in found["data_storage_gb"]
     assert "Give at least 2." in found["data_storage_gb"]
     assert check(here, places | {"data_sets": data_sets, "data_storage_gb": 2}, TWO_CORES)
+
+
+def test_a_script_is_read_once(here: Platform, places: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+    """Its text serves its syntax and its arguments."""
+    read, paths = here.storage.read, list[str]()
+
+    def counted(place: Location, limit: int) -> bytes:
+        paths.append(str(place))
+        return read(place, limit)
+
+    monkeypatch.setattr(here.storage, "read", counted)
+    assert check(here, places, TWO_CORES)
+    assert paths == [f"{places['algorithm_path']}/train.py"]
+
+
+def test_what_cannot_be_counted_in_time_is_a_warning(
+    here: Platform, places: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    """A data set with more files than can be listed by the deadline is accepted, and its sender told."""
+    monkeypatch.setattr("flows.training.check.COUNT_SECONDS", -1.0)
+    (warning,) = check(here, places, TWO_CORES).warnings
+    assert "digits at least 0.0 GB" in warning
+
+
+def test_files_beside_a_missing_script_are_not_all_listed(
+    here: Platform, places: dict[str, Any], root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The remedy names what the first files tell, and says that there are more."""
+    monkeypatch.setattr("flows.training.check.FILES_LOOKED_AT", 2)
+    for number in range(3):
+        (root / "code" / f"a{number}.txt").write_text("x")
+    found = refused(here, places | {"entry_point": "main.py"})
+    assert "no Python file at the algorithm path among its first 2 files" in found["entry_point"]
 
 
 @pytest.mark.parametrize(("python", "is_refused"), [("3.11", True), ("9.9", False)])
