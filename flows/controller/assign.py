@@ -11,6 +11,7 @@ from blocks.settings import BadSettings
 from blocks.storage.errors import BadPath, StorageError, UnknownEndpoint
 from blocks.storage.location import parse
 from flows.training.assignment import Assignment, Tracked
+from flows.training.keeper import KEEP
 from flows.training.spec import TrainingSpec
 
 MOMENT = 1.0  # seconds: a training whose time is over gets this much, and ends as such
@@ -54,7 +55,6 @@ class Assigner:
         image, size = catalogue.image(spec.image), catalogue.instance_type(spec.instance_type)
         if image is None or size is None:
             raise Unassignable(f"{spec.image if image is None else spec.instance_type} is no longer in the catalogue.")
-        resume = [c for a in training.attempts if a.number < attempt.number for c in a.checkpoints]
         paths = [spec.algorithm_path, spec.output_path, spec.checkpoint_path, *(d.path for d in spec.data_sets)]
         return Assignment(
             attempt_id=attempt.id,
@@ -68,7 +68,7 @@ class Assigner:
             memory_bytes=size.memory_bytes,
             gpus=attempt.gpus,
             seconds_left=max(MOMENT, spec.maximum_seconds - seconds_trained(training)),
-            resume_from=resume[-1].path if resume else "",
+            resume_from=_kept_before(attempt),
             storage=here.storage.to_wire([parse(path) for path in paths if path]),
             tracked=Tracked(
                 tracking_uri=where.mlflow_url,
@@ -79,3 +79,9 @@ class Assigner:
             app_key=where.app_key,
             grace_seconds=where.grace_seconds,
         )
+
+
+def _kept_before(attempt: Attempt) -> list[str]:
+    """Return the paths of the checkpoints that earlier attempts have kept, the newest first."""
+    earlier = [a for a in attempt.training.attempts if a.number < attempt.number]
+    return [c.path for a in earlier for c in a.checkpoints[-KEEP:]][::-1]

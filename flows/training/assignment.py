@@ -4,12 +4,16 @@ It travels once, over loopback or the cluster's network, and stays in the run's 
 object stores that this training names.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.training.spec import TrainingSpec
+
+ANOTHERS_FOLDER = re.compile(r"/tr-[0-9a-f]{12}(/.*)?$")
+"""What a checkpoint path ends with that names something in a training's own folder."""
 
 
 class Tracked(BaseModel):
@@ -36,7 +40,7 @@ class Assignment(BaseModel):
     memory_bytes: int
     gpus: list[str]
     seconds_left: float = Field(description="What remains of the maximum training time.")
-    resume_from: str = Field("", description="The committed checkpoint that a retry goes on from.")
+    resume_from: list[str] = Field([], description="The committed checkpoints of earlier attempts, the newest first.")
     storage: dict[str, Any] = Field(repr=False, description="Endpoints and their keys, as `Storage.from_wire` reads.")
     tracked: Tracked
     region: str
@@ -60,10 +64,14 @@ def output_of(spec: TrainingSpec, training_id: str) -> str:
 
 
 def checkpoints_of(spec: TrainingSpec, training_id: str, number: int) -> str:
-    """Return the folder of an attempt's checkpoints, or an empty text where none are kept."""
+    """Return the folder of an attempt's checkpoints, or an empty text where none are kept.
+
+    A checkpoint path in another training's folder is only read: what is written lies beside that folder.
+    """
     if not spec.checkpoint_path:
         return ""
-    return f"{spec.checkpoint_path.rstrip('/')}/{training_id}/attempt-{number}"
+    root = ANOTHERS_FOLDER.sub("", spec.checkpoint_path.rstrip("/"))
+    return f"{root}/{training_id}/attempt-{number}"
 
 
 def work_folder(home: Path, attempt_id: str) -> Path:

@@ -8,9 +8,7 @@ checkpoint is never resumed from.
 import contextlib
 import hashlib
 import json
-import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from blocks.storage.errors import AlreadyThere, BadPath
 from blocks.storage.location import DERIVED_LIMIT, Location, parse
 from blocks.storage.storage import Storage
 from blocks.storage.store import Progress
-from blocks.storage.walk import PARTIAL
+from blocks.storage.walk import walk
 
 Signature = Mapping[str, tuple[int, int]]
 """Relative path to size (bytes) and modification time (ns) of every file of a folder."""
@@ -44,16 +42,27 @@ class Committed:
     left_out: tuple[str, ...] = ()
 
 
-def signature(folder: Path) -> Signature:
-    """Return what lies in a folder now. Links are not followed; a file that vanishes meanwhile is not there."""
+@dataclass(frozen=True)
+class Look:
+    """What an upload would find in a folder: its files, and what it would leave out, each as `path: reason`."""
+
+    files: Signature
+    left_out: tuple[str, ...]
+
+
+def look(folder: Path) -> Look:
+    """Return what lies in a folder now; links that stay in it are followed, what vanishes meanwhile is not there."""
+    left_out: list[str] = []
     found: dict[str, tuple[int, int]] = {}
-    for parent, _, names in os.walk(folder):  # unlike rglob it passes over a folder that vanishes
-        for file in (Path(parent, name) for name in names):
-            with contextlib.suppress(FileNotFoundError):
-                status = file.lstat()
-                if stat.S_ISREG(status.st_mode):
-                    found[file.relative_to(folder).as_posix()] = (status.st_size, status.st_mtime_ns)
-    return dict(sorted(found.items()))
+    if folder.is_dir():
+        for file in walk(folder, folder, lambda key, reason: left_out.append(f"{key}: {reason}")):
+            found[file.key] = (file.status.st_size, file.status.st_mtime_ns)
+    return Look(dict(sorted(found.items())), tuple(left_out))
+
+
+def signature(folder: Path) -> Signature:
+    """Return the files that lie in a folder now."""
+    return look(folder).files
 
 
 def manifest_of(folder: Path, path: Location, attempt_id: str, number: int) -> bytes:
@@ -73,7 +82,7 @@ def files_of(folder: Path, path: Location) -> list[dict[str, str | int]]:
 
 def _can_be_sent(path: Location, name: str) -> bool:
     try:
-        return bool(path / name) and not any(part.endswith(PARTIAL) for part in name.split("/"))
+        return bool(path / name)
     except BadPath:
         return False
 
@@ -104,25 +113,39 @@ def commit(storage: Storage, folder: Path, path: Location, attempt_id: str, numb
 
 
 def fetch(storage: Storage, path: str, into: Path, progress: Progress | None = None) -> bool:
-    """Bring a checkpoint's files into a folder; True where they carry our manifest and were verified against it.
+    """Bring what a person gave into a folder; True where it carries our manifest and was verified against it.
 
-    A folder that a person gives without our manifest is handed over as it is; trainings' own folders below it
-    (`tr-…`) are left out.
+    A folder without our manifest is handed over as it is; trainings' own folders below it (`tr-…`) are left out.
 
     Raises:
         Damaged: a file is missing or is not what the manifest says; the file is named.
     """
     place = parse(path, DERIVED_LIMIT)
     # Beside a whole container or mount there is nothing.
-    if not place.key or storage.stat(marker := beside(place, ".committed")) is None:
+    if not place.key or storage.stat(beside(place, ".committed")) is None:
         storage.download(place, into, progress, skip=lambda name: OWN_FOLDER.match(name) is not None)
         return False
+    fetch_committed(storage, path, into, progress)
+    return True
+
+
+def fetch_committed(storage: Storage, path: str, into: Path, progress: Progress | None = None) -> None:
+    """Bring a committed checkpoint's files into a folder, and verify them.
+
+    Raises:
+        Damaged: its marker, or a file, is missing or is not what the manifest says; the file is named.
+        blocks.storage.errors.NotFound: its manifest, or all of its files are missing.
+    """
+    place = parse(path, DERIVED_LIMIT)
+    if storage.stat(marker := beside(place, ".committed")) is None:
+        raise Damaged(f"The checkpoint {path} has no marker: it was deleted, or never committed.")
     manifest = storage.read(beside(place, ".manifest.json"))
     if hashlib.sha256(manifest).hexdigest().encode() != storage.read(marker).strip():
         raise Damaged(f"The manifest of the checkpoint {path} is not the one that was committed.")
-    storage.download(place, into, progress)
+    listed = {entry["path"] for entry in json.loads(manifest)["files"]}
+    # What somebody has put below it since is no part of it.
+    storage.download(place, into, progress, skip=lambda name: name not in listed)
     verify(into, manifest, path)
-    return True
 
 
 def verify(folder: Path, manifest: bytes, name: str) -> None:

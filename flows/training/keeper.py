@@ -5,11 +5,12 @@ Scripts need to know nothing of this.
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from blocks.storage.location import DERIVED_LIMIT, parse
 from blocks.storage.storage import Storage
-from flows.training.checkpoint import Committed, Signature, commit, forget, signature
+from flows.training.checkpoint import Committed, Look, Signature, commit, forget, look, signature
 
 KEEP = 3
 MOVING_SECONDS = 10.0  # a folder that never rests is tried all the same
@@ -20,20 +21,20 @@ def is_due(current: Signature, previous: Signature, committed: Signature, moving
     return bool(current) and current != committed and (current == previous or moving_seconds >= MOVING_SECONDS)
 
 
-def snapshot(folder: Path, into: Path) -> Signature | None:
-    """Copy a folder as a whole; None, and no copy, where anything moved meanwhile."""
-    before = signature(folder)
+def snapshot(folder: Path, into: Path) -> Look | None:
+    """Copy a folder as a whole and return what was copied; None, and no copy, where anything moved meanwhile."""
+    before = look(folder)
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     try:
-        for name in before:
+        for name in before.files:
             target = into / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(folder / name, target)
     except OSError:
-        if signature(folder) == before:
+        if signature(folder) == before.files:
             raise
-    if signature(folder) == before:
+    if signature(folder) == before.files:
         return before
     shutil.rmtree(into, ignore_errors=True)
     return None
@@ -82,9 +83,9 @@ class Keeper:
             forget(self._storage, place)
         self._is_half_sent = True
         done = commit(self._storage, self._copy, place, self._attempt_id, number)
+        done = replace(done, left_out=(*taken.left_out, *done.left_out))
         self._is_half_sent = False
-        shutil.rmtree(self._copy, ignore_errors=True)
-        self._committed, self._moving_since = taken, None
+        self._committed, self._moving_since = taken.files, None
         self.kept.append(done)
         self._untold.append(done)
         self._tell_all()
@@ -97,3 +98,5 @@ class Keeper:
         while self._untold:
             self._tell(self._untold[0])
             self._untold.pop(0)
+            # Not before: to whom a killed run did not tell of it, the copy proves that the folder is whole.
+            shutil.rmtree(self._copy, ignore_errors=True)

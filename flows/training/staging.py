@@ -1,18 +1,24 @@
 """What an instance needs comes in. Everything here can be stopped between two pieces of a file, and run again."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from blocks.catalogue.catalogue import GIB
+from blocks.errors import BlockError
+from blocks.storage.errors import NoSpace, NotFound
 from blocks.storage.location import parse
-from blocks.storage.store import Transfer
-from flows.training.checkpoint import OWN_FOLDER, fetch
+from blocks.storage.os_errors import os_faults
+from blocks.storage.store import Entry, Transfer
+from flows.training.checkpoint import OWN_FOLDER, Damaged, fetch, fetch_committed
+from flows.training.fields import DataSet
 from flows.training.instance import Instance, StepFailed
 from flows.training.patience import STAGING_IN, patiently
 from flows.training.verdict import Cause
 
 SHOWN_SKIPPED = 5
+LISTED_AT_ONCE = 1000
 
 Tell = Callable[[str, float], None]
 
@@ -35,55 +41,122 @@ def stage_in(instance: Instance, tell: Tell) -> None:
     folders.home.mkdir()
     folders.tmp.mkdir()
     patiently(instance, STAGING_IN, lambda: _copy(instance, "the code", spec.algorithm_path, folders.source, tell))
-    for data_set in spec.data_sets:
-        name, path, folder = data_set.name, data_set.path, folders.data_sets[data_set.name]
-        patiently(instance, STAGING_IN, lambda n=name, p=path, f=folder: _data_set(instance, n, p, f, tell))
-    patiently(instance, STAGING_IN, lambda: _checkpoint(instance, tell))
+    copied = [data_set for data_set in spec.data_sets if not _is_mounted(instance, data_set)]
+    _check_sizes(instance, copied)
+    for one in copied:
+        what, folder = f"the data set {one.name}", folders.data_sets[one.name]
+        patiently(instance, STAGING_IN, lambda w=what, o=one, f=folder: _copy(instance, w, o.path, f, tell))
+    if not _resume(instance, tell) and spec.checkpoint_path:
+        patiently(instance, STAGING_IN, lambda: _given_checkpoint(instance, tell))
 
 
 def _copy(instance: Instance, what: str, path: str, folder: Path, tell: Tell) -> None:
     instance.say(f"staging in {what} from {path}")
-    folder.mkdir(parents=True, exist_ok=True)
-    got = instance.storage.download(parse(path), folder, instance.progress(what, tell))
+    with _in_room(what, folder):
+        got = instance.storage.download(parse(path), folder, instance.progress(what, tell))
     instance.log.say(f"staged in {what}: {got.files} file(s), {got.bytes / 2**20:.1f} MiB")
     tell_skipped(instance, got)
 
 
-def _data_set(instance: Instance, name: str, path: str, folder: Path, tell: Tell) -> None:
-    mounted = instance.storage.mounted(parse(path))
-    if mounted is not None:
-        instance.say(f"the data set {name} is mounted from {path}")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.unlink(missing_ok=True)
-        folder.symlink_to(mounted)
+@contextmanager
+def _in_room(what: str, *folders: Path) -> Generator[None]:
+    """Copy into folders: half a copy is removed, for it holds room that the next try, or another's, needs."""
+    _empty(folders)
+    try:
+        yield
+    except BlockError as error:
+        _empty(folders)
+        if not isinstance(error, NoSpace):
+            raise
+        free = shutil.disk_usage(folders[0]).free / GIB
+        problem = f"This machine's disk has no room for {what}: {free:.1f} GB are free."
+        raise NoSpace(problem, str(error)) from error
+
+
+def _empty(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+
+
+def _is_mounted(instance: Instance, data_set: DataSet) -> bool:
+    """Mount a data set where that is possible: what lies on a NAS is not copied."""
+    mounted = patiently(instance, STAGING_IN, lambda: instance.storage.mounted(parse(data_set.path)))
+    if mounted is None:
+        return False
+    instance.say(f"the data set {data_set.name} is mounted from {data_set.path}")
+    folder = instance.folders.data_sets[data_set.name]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.symlink_to(mounted)
+    return True
+
+
+def _check_sizes(instance: Instance, copied: Sequence[DataSet]) -> None:
+    """Make sure that what is copied fits, all of it together: it may have grown since the request was checked."""
+    sizes = {one.name: patiently(instance, STAGING_IN, lambda o=one: _size(instance, o)) for one in copied}
+    limit = instance.assignment.spec.data_storage_gb
+    if sum(sizes.values()) > limit * GIB:
+        each = ", ".join(f"{name} {size / GIB:.1f} GB" for name, size in sizes.items())
+        raise StepFailed(Cause.DATA, f"The data sets need more than the data storage of {limit} GB: {each}.")
+
+
+def _size(instance: Instance, data_set: DataSet) -> int:
+    return sum(entry.size for entry in _listed(instance, f"the data set {data_set.name}", data_set.path))
+
+
+def _listed(instance: Instance, what: str, path: str) -> Iterator[Entry]:
+    """Yield what lies at a path; a listing of millions tells how far it is, and can be stopped."""
+    for count, entry in enumerate(instance.storage.entries(parse(path))):
+        if count % LISTED_AT_ONCE == 0:
+            instance.go_on()
+            instance.door.progress = f"listing {what}: {count} files so far"
+        yield entry
+
+
+def _resume(instance: Instance, tell: Tell) -> bool:
+    """Hand over the newest checkpoint of earlier attempts that is whole; returns whether there is one."""
+    of = instance.assignment
+    for path in of.resume_from:
+        instance.say(f"going on from the checkpoint {path}")
+        fault = patiently(instance, STAGING_IN, lambda p=path: _hand_over(instance, p, tell))
+        if not fault:
+            return True
+        instance.log.say(f"passed over: {fault}", "WARNING")
+        instance.door.warn(f"Warning: attempt {of.number} does not go on from {path}: {fault}")
+    if of.resume_from:
+        instance.door.warn(f"Warning: no checkpoint of this training is whole; attempt {of.number} starts without.")
+    return False
+
+
+def _hand_over(instance: Instance, path: str, tell: Tell) -> str:
+    """Bring a checkpoint of ours to where the script reads and writes; returns the fault of one that is not whole.
+
+    What a script overwrites in place must be there as it left it.
+    """
+    given, written = instance.folders.checkpoint_input, instance.folders.checkpoint
+    try:
+        with _in_room("the checkpoint", given, written), os_faults(written, "copy to"):
+            fetch_committed(instance.storage, path, given, instance.progress("the checkpoint", tell))
+            shutil.copytree(given, written, dirs_exist_ok=True, copy_function=_copy_file)
+    except (Damaged, NotFound) as error:
+        return str(error)
+    return ""
+
+
+def _copy_file(source: str, target: str) -> None:
+    with os_faults(target, "copy to"):  # which copytree would gather into an error that has lost its kind
+        shutil.copy2(source, target)
+
+
+def _given_checkpoint(instance: Instance, tell: Tell) -> None:
+    """Hand over what a person put at the checkpoint path; trainings' own folders there are theirs."""
+    path, folder = instance.assignment.spec.checkpoint_path, instance.folders.checkpoint_input
+    if all(OWN_FOLDER.match(entry.key) for entry in _listed(instance, "the checkpoint", path)):
         return
-    limit = instance.assignment.spec.data_storage_gb * GIB
-    size = sum(entry.size for entry in instance.storage.entries(parse(path)))
-    if size > limit:
-        message = f"The data set {name} has {size / GIB:.1f} GB, the data storage {limit / GIB:.0f} GB."
-        raise StepFailed(Cause.DATA, message)
-    _copy(instance, f"the data set {name}", path, folder, tell)
-
-
-def _checkpoint(instance: Instance, tell: Tell) -> None:
-    """Hand over the checkpoint to go on from: of an earlier attempt, else what lies at the checkpoint path."""
-    assignment, folders = instance.assignment, instance.folders
-    progress = instance.progress("the checkpoint", tell)
-    if assignment.resume_from:
-        instance.say(f"going on from the checkpoint {assignment.resume_from}")
-        fetch(instance.storage, assignment.resume_from, folders.checkpoint_input, progress)
-        # What a script overwrites in place must be there as it left it.
-        shutil.copytree(folders.checkpoint_input, folders.checkpoint, dirs_exist_ok=True)
-    elif assignment.spec.checkpoint_path and _is_given(instance):
-        verified = fetch(instance.storage, assignment.spec.checkpoint_path, folders.checkpoint_input, progress)
-        how = "verified" if verified else "as it is: it carries no manifest of ours"
-        instance.say(f"checkpoint input from {assignment.spec.checkpoint_path} ({how})")
-
-
-def _is_given(instance: Instance) -> bool:
-    """Say whether a person put something at the checkpoint path; trainings' own folders are theirs."""
-    entries = instance.storage.entries(parse(instance.assignment.spec.checkpoint_path))
-    return any(not OWN_FOLDER.match(entry.key) for entry in entries)
+    with _in_room("the checkpoint", folder):
+        verified = fetch(instance.storage, path, folder, instance.progress("the checkpoint", tell))
+    how = "verified" if verified else "as it is: it carries no manifest of ours"
+    instance.say(f"checkpoint input from {path} ({how})")
 
 
 def tell_skipped(instance: Instance, copied: Transfer) -> None:

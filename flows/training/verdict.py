@@ -25,9 +25,9 @@ class Cause(StrEnum):
     MEMORY = "memory"  # our watcher saw it over its limit
     ORPHANED = "orphaned"  # the run that watched it died
     REQUIREMENTS = "requirements"  # its requirements.txt did not install
-    DATA = "data"  # what it reads is not there, or does not fit
-    STORAGE = "storage"  # a place did not answer
-    OUTPUT = "output"  # what it made was refused by its place
+    DATA = "data"  # what it reads is not there, or is more than it asked room for
+    STORAGE = "storage"  # where it reads from did not answer, or the machine's disk was full
+    OUTPUT = "output"  # what it made was refused by its place, which may have been away for hours
     IMAGE = "image"  # its environment could not be made
     PLATFORM = "platform"  # we failed
     LOST = "lost"  # nobody saw: the attempt fell silent
@@ -138,12 +138,12 @@ def explain(evidence: Evidence) -> tuple[Reason, str]:
     reason, sentence = {
         Cause.REQUIREMENTS: (Reason.USER_ERROR, "The packages of requirements.txt did not install: {}"),
         Cause.DATA: (Reason.DATA, "What the training reads could not be staged in: {}"),
-        Cause.STORAGE: (Reason.STORAGE, "A storage place could not be reached: {}"),
+        Cause.STORAGE: (Reason.STORAGE, "What the training reads could not be brought to its machine: {}"),
         Cause.OUTPUT: (Reason.STORAGE, "What it made could not be put in its place: {}"),
         Cause.IMAGE: (Reason.IMAGE, "The image's environment could not be made: {}"),
         Cause.PLATFORM: (Reason.PLATFORM, "The platform failed, not the script: {}"),
         Cause.LOST: (Reason.MACHINE_LOST, "The run fell silent: its machine or its process is gone. {}"),
-        Cause.UNCLAIMED: (Reason.PENDING_TIMEOUT, "No worker came for the training in time. {}"),
+        Cause.UNCLAIMED: (Reason.PENDING_TIMEOUT, "Its run did not begin in time: {}"),
     }[cause]
     return reason, sentence.format(evidence.error).strip()
 

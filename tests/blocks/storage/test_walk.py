@@ -79,3 +79,20 @@ def test_links_that_multiply_end_with_an_error(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "12").mkdir()
     with pytest.raises(Unsafe, match="500"):
         found(tmp_path)
+
+
+def test_a_folder_that_vanishes_meanwhile_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What else is there is found all the same; a folder that was never there is an error."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").write_text("b")
+    listed = module._listed
+
+    def listed_too_late(folder: Path) -> list[os.DirEntry[str]]:
+        if folder == tmp_path / "a":
+            folder.rmdir()
+        return listed(folder)
+
+    monkeypatch.setattr(module, "_listed", listed_too_late)
+    assert found(tmp_path) == (["b"], {"a": "gone meanwhile"})
+    with pytest.raises(FileNotFoundError):
+        found(tmp_path / "never")

@@ -305,8 +305,8 @@ def test_an_end_whose_answer_was_lost_is_answered_again(here: Platform, call: Ca
 
 
 def test_a_retry_goes_on_from_the_last_checkpoint(here: Platform, call: Call, client: TestClient, attempt_id: str):
-    """The next attempt gets the newest checkpoint of those before it, and the time that is left."""
-    for number in (1, 2):
+    """The next attempt gets those that are still kept of each before it, newest first, and the time that is left."""
+    for number in (1, 2, 3, 4):
         call("checkpoint", GOOD["checkpoint"] | {"number": number, "path": f"file:///c/checkpoint-{number}"})
     call("run")
     call("end", {"evidence": {"cause": "stopped"}})
@@ -316,7 +316,7 @@ def test_a_retry_goes_on_from_the_last_checkpoint(here: Platform, call: Call, cl
         row.attempts[0].running_at = row.attempts[0].ended_at.replace(year=2020)
         second = verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[]).id
     found = claim(client, second).json()
-    assert found["resume_from"] == "file:///c/checkpoint-2"
+    assert found["resume_from"] == [f"file:///c/checkpoint-{number}" for number in (4, 3, 2)]
     assert found["seconds_left"] == MOMENT
     assert found["number"] == 2
 

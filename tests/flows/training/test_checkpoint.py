@@ -12,7 +12,17 @@ import pytest
 from blocks.storage.errors import NotFound
 from blocks.storage.location import Location, parse
 from blocks.storage.storage import Storage
-from flows.training.checkpoint import Committed, Damaged, beside, commit, fetch, files_of, signature
+from flows.training.checkpoint import (
+    Committed,
+    Damaged,
+    beside,
+    commit,
+    fetch,
+    fetch_committed,
+    files_of,
+    look,
+    signature,
+)
 from tests.flows.training.folders import FILES, content, fill
 
 TRAINING = "tr-0123456789ab"
@@ -24,16 +34,50 @@ def place(there: Path) -> Location:
 
 
 def test_a_signature_sees_every_change_of_a_file(folder: Path):
-    """Another size, another time, a file more or less; not links, and not empty folders."""
+    """Another size, another time, a file more or less; not empty folders."""
     fill(folder, {"a": b"1", "deep/b": b"22"})
     first = signature(folder)
     assert set(first) == {"a", "deep/b"}
     os.utime(folder / "a", ns=(1, 1))
     assert signature(folder) != first
-    (folder / "link").symlink_to(folder / "a")
-    (folder / "linked").symlink_to(folder / "deep")
     (folder / "none").mkdir()
     assert set(signature(folder)) == {"a", "deep/b"}
+
+
+def test_links_inside_are_files_of_a_checkpoint(storage: Storage, place: Location, folder: Path, tmp_path: Path):
+    """What they lead to is committed under their names too; one that leads away is named as left out."""
+    fill(folder, {"a.pt": b"1", "deep/b": b"22"})
+    (folder / "last.pt").symlink_to("a.pt")
+    (folder / "linked").symlink_to(folder / "deep")
+    (folder / "away").symlink_to("/etc/hostname")
+    seen = look(folder)
+    assert list(seen.files) == ["a.pt", "deep/b", "last.pt", "linked/b"]
+    assert seen.left_out == ("away: a link that leaves the folder",)
+    done = commit(storage, folder, place, "a", 1)
+    assert (done.files, done.left_out) == (4, seen.left_out)
+    assert [file["path"] for file in files_of(folder, place)] == list(seen.files)
+    assert fetch(storage, str(place), tmp_path / "back")
+    assert content(tmp_path / "back") == {"a.pt": b"1", "last.pt": b"1", "deep/b": b"22", "linked/b": b"22"}
+
+
+def test_what_others_put_below_a_checkpoint_is_no_part_of_it(
+    storage: Storage, place: Location, folder: Path, there: Path, tmp_path: Path
+):
+    """A training's folder, or any other file, that lies in a committed checkpoint is not handed over with it."""
+    commit(storage, fill(folder), place, "a", 1)
+    fill(there / "checkpoint-1", {f"{TRAINING}/attempt-1/checkpoint-1/model.pt": b"theirs", "new": b"new"})
+    assert fetch(storage, str(place), tmp_path / "back")
+    assert content(tmp_path / "back") == FILES
+
+
+def test_only_what_has_its_marker_is_a_checkpoint_of_ours(
+    storage: Storage, place: Location, folder: Path, there: Path, tmp_path: Path
+):
+    """Files without it are never taken for what a training had saved."""
+    commit(storage, fill(folder), place, "a", 1)
+    (there / "checkpoint-1.committed").unlink()
+    with pytest.raises(Damaged, match="has no marker"):
+        fetch_committed(storage, str(place), tmp_path / "back")
 
 
 def test_folders_that_come_and_go_are_no_error(folder: Path):

@@ -11,7 +11,7 @@ from blocks.storage.errors import BadPath, Unreachable
 from blocks.storage.location import Location, parse
 from blocks.storage.storage import Storage
 from flows.training import keeper as keeping
-from flows.training.checkpoint import Committed, fetch, signature
+from flows.training.checkpoint import Committed, fetch, look
 from flows.training.keeper import KEEP, MOVING_SECONDS, Keeper, is_due, snapshot
 from tests.flows.training.folders import FILES, content, fill
 
@@ -54,7 +54,7 @@ def test_a_snapshot_is_the_whole_folder(folder: Path, tmp_path: Path):
     """Every file with its bytes; what an earlier snapshot left is gone."""
     fill(folder)
     fill(tmp_path / "copy", {"old": b"old"})
-    assert snapshot(folder, tmp_path / "copy") == signature(folder)
+    assert snapshot(folder, tmp_path / "copy") == look(folder)
     assert content(tmp_path / "copy") == FILES
 
 
@@ -133,6 +133,31 @@ def test_a_folder_that_never_rests_is_kept_all_the_same(
         fill(folder, {"a": b"x" * (now + 1)})
         watch.tick(float(now))
     assert [one.number for one in told] == [1]
+
+
+def test_links_are_kept_and_those_that_lead_away_are_told(
+    storage: Storage, folder: Path, there: Path, told: list[Committed], tmp_path: Path
+):
+    """A link to the newest file comes back as that file; one out of the folder is named with its reason."""
+    watch = keeper(storage, folder, there, told)
+    fill(folder, {"a.pt": b"1"})
+    (folder / "last.pt").symlink_to("a.pt")
+    (folder / "away").symlink_to("/etc/hostname")
+    assert watch.finish() == told[0]
+    assert told[0].left_out == ("away: a link that leaves the folder",)
+    assert fetch(storage, told[0].path, tmp_path / "back")
+    assert content(tmp_path / "back") == {"a.pt": b"1", "last.pt": b"1"}
+    assert watch.finish() is None
+
+
+def test_the_copy_stays_until_its_commit_was_told(storage: Storage, folder: Path, there: Path):
+    """To whom a run that is killed before could not tell of it, the copy proves that the folder is whole."""
+    copy, copies = folder.parent / "checkpoint-copy", list[dict[str, bytes]]()
+    watch = Keeper(storage, folder, f"file://{there}", f"{TRAINING}-a1", lambda _done: copies.append(content(copy)))
+    fill(folder)
+    watch.finish()
+    assert copies == [FILES]
+    assert not copy.exists()
 
 
 def test_what_a_retry_starts_with_is_no_new_checkpoint(

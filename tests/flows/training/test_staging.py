@@ -1,21 +1,30 @@
 """What an instance needs comes in."""
 
+import itertools
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from blocks.catalogue.catalogue import GIB
 from blocks.records.words import Wish
-from flows.training.checkpoint import commit, parse
+from blocks.storage.errors import NoSpace
+from blocks.storage.location import Location, parse
+from blocks.storage.store import Entry
+from flows.training import staging
+from flows.training.checkpoint import commit
 from flows.training.instance import Instance, Interrupted, StepFailed
 from flows.training.job import cores
 from flows.training.staging import stage_in
 from flows.training.verdict import Cause
-from tests.flows.training.folders import silent, texts
+from tests.flows.training.folders import fill, silent, texts
 
 Made = Callable[..., Instance]
+OTHER = "tr-0123456789ab"
 
 
 def test_code_and_data_come_in(instance: Made):
@@ -55,9 +64,81 @@ def test_data_that_grew_beyond_its_storage(instance: Made, root: Path):
     one = instance(data_storage_gb=1)
     with (root / "data" / "sparse").open("wb") as file:
         file.truncate(2 * GIB)
-    with pytest.raises(StepFailed, match=r"2\.0 GB, the data storage 1 GB"):
+    with pytest.raises(StepFailed, match=r"more than the data storage of 1 GB: digits 2\.0 GB"):
         stage_in(one, silent)
     assert not one.folders.data_sets["digits"].exists()
+
+
+def test_all_data_sets_together_must_fit(instance: Made, root: Path):
+    """Each alone would; nothing of them is copied."""
+    for name in ("a", "b"):
+        (root / name).mkdir()
+        with (root / name / "sparse").open("wb") as file:
+            file.truncate(2 * GIB // 3)
+    data_sets = [{"name": name, "path": f"file://{root}/{name}"} for name in ("a", "b")]
+    one = instance(data_storage_gb=1, data_sets=data_sets)
+    with pytest.raises(StepFailed, match=r"storage of 1 GB: a 0\.7 GB, b 0\.7 GB") as caught:
+        stage_in(one, silent)
+    assert caught.value.cause == Cause.DATA
+    assert not any(folder.exists() for folder in one.folders.data_sets.values())
+
+
+def test_a_full_disk_is_waited_for(instance: Made, monkeypatch: pytest.MonkeyPatch):
+    """Another's copy may go; the progress says how much is free and needed, and half a copy leaves its room."""
+    one, told = instance(), list[str]()
+    download, folder = one.storage.download, one.folders.data_sets["digits"]
+
+    def full(place: Location, into: Path, *rest: Any) -> Any:
+        if into == folder and len(told) < 2:
+            (into / "half").write_text("half")
+            raise NoSpace("700 bytes do not fit.")
+        assert texts(into) == {}
+        return download(place, into, *rest)
+
+    def pause(_seconds: float) -> None:
+        told.append(one.door.progress)
+        assert texts(folder) == {}
+
+    monkeypatch.setattr(one.storage, "download", full)
+    monkeypatch.setattr(one, "pause", pause)
+    stage_in(one, silent)
+    assert texts(folder) == {"digits.csv": "1,2,3\n"}
+    assert len(told) == 2
+    assert "disk has no room for the data set digits: " in told[0]
+    assert told[0].endswith("GB are free. 700 bytes do not fit.")
+
+
+def test_a_disk_that_stays_full_is_no_fault_of_the_data(instance: Made, monkeypatch: pytest.MonkeyPatch):
+    """The attempt ends as STORAGE, which is tried again."""
+    one = instance()
+
+    def full(*_: Any) -> None:
+        raise NoSpace("700 bytes do not fit.")
+
+    monkeypatch.setattr(one.storage, "download", full)
+    monkeypatch.setattr(staging, "STAGING_IN", replace(staging.STAGING_IN, seconds=0))
+    with pytest.raises(StepFailed, match="no room for the code") as caught:
+        stage_in(one, silent)
+    assert caught.value.cause == Cause.STORAGE
+
+
+def test_a_long_listing_can_be_stopped(instance: Made, monkeypatch: pytest.MonkeyPatch):
+    """A wish ends it within a thousand entries, however many there are; the progress says how far it is."""
+    one, seen = instance(), list[int]()
+    entry = next(one.storage.entries(parse(one.assignment.spec.data_sets[0].path)))
+
+    def endless(_place: Location) -> Iterator[Entry]:
+        for count in itertools.count(1):
+            seen.append(count)
+            if count == 1500:
+                one.door.wish = Wish.STOP
+            yield entry
+
+    monkeypatch.setattr(one.storage, "entries", endless)
+    with pytest.raises(Interrupted):
+        stage_in(one, silent)
+    assert len(seen) == 2001
+    assert one.door.progress == "listing the data set digits: 1000 files so far"
 
 
 def test_links_that_lead_away_are_told_of(instance: Made, root: Path):
@@ -89,30 +170,78 @@ def test_other_trainings_checkpoints_are_no_input(instance: Made, root: Path):
 
 
 @pytest.fixture
-def resumed(instance: Made, root: Path, tmp_path: Path) -> Instance:
-    """An instance that goes on from a committed checkpoint of an earlier attempt."""
-    (tmp_path / "saved").mkdir()
-    (tmp_path / "saved" / "model.pt").write_text("epoch 3")
+def resumed(instance: Made, tmp_path: Path) -> Instance:
+    """An instance that goes on from two committed checkpoints of an earlier attempt."""
     one = instance()
-    place = parse(f"file://{root}/checkpoints/{one.assignment.training_id}/attempt-0/checkpoint-1", 2048)
-    commit(one.storage, tmp_path / "saved", place, "a", 1)
-    one.assignment.resume_from = str(place)
+    for number in (1, 2):
+        path = f"{one.assignment.spec.checkpoint_path}/{one.assignment.training_id}/attempt-0/checkpoint-{number}"
+        saved = fill(tmp_path / f"saved-{number}", {"model.pt": b"epoch %d" % number, f"only-{number}": b""})
+        commit(one.storage, saved, parse(path, 2048), "a", number)
+        one.assignment.resume_from.insert(0, path)
     return one
 
 
-def test_a_retry_goes_on_from_its_checkpoint(resumed: Instance):
+def on_disk(path: str) -> Path:
+    return Path("/" + parse(path, 2048).key)
+
+
+def test_a_retry_goes_on_from_its_newest_checkpoint(resumed: Instance):
     """It lies where the script reads and where it writes: both ways to go on find it."""
     stage_in(resumed, silent)
-    assert texts(resumed.folders.checkpoint_input) == texts(resumed.folders.checkpoint) == {"model.pt": "epoch 3"}
+    for folder in (resumed.folders.checkpoint_input, resumed.folders.checkpoint):
+        assert texts(folder) == {"model.pt": "epoch 2", "only-2": ""}
+    assert resumed.door.warnings == []
 
 
-def test_a_damaged_checkpoint_is_not_gone_on_from(resumed: Instance):
-    """The file is named, and the cause is the data."""
-    file = Path("/" + parse(resumed.assignment.resume_from, 2048).key) / "model.pt"
-    file.write_text("epoch 9")
+@pytest.mark.parametrize("what", ["damaged", "deleted", "without marker", "without manifest"])
+def test_a_checkpoint_that_is_not_whole_is_passed_over(resumed: Instance, what: str):
+    """The one before it is gone on from, unmixed; a warning names what was passed over, and why."""
+    newest = on_disk(resumed.assignment.resume_from[0])
+    if what == "damaged":
+        (newest / "model.pt").write_text("epoch 9")
+    elif what == "deleted":
+        shutil.rmtree(newest)
+    else:
+        Path(f"{newest}.{'committed' if what == 'without marker' else 'manifest.json'}").unlink()
+    stage_in(resumed, silent)
+    for folder in (resumed.folders.checkpoint_input, resumed.folders.checkpoint):
+        assert texts(folder) == {"model.pt": "epoch 1", "only-1": ""}
+    assert len(resumed.door.warnings) == 1
+    assert f"does not go on from {resumed.assignment.resume_from[0]}: " in resumed.door.warnings[0]
+
+
+def test_without_one_that_is_whole_it_starts_from_what_a_person_gave(resumed: Instance, root: Path):
+    """Or from nothing; it never fails for its own checkpoints, and a warning says that it starts without."""
+    (root / "checkpoints" / "start.pt").write_text("weights")
+    for path in resumed.assignment.resume_from:
+        (on_disk(path) / "model.pt").unlink()
+    stage_in(resumed, silent)
+    assert texts(resumed.folders.checkpoint_input) == {"start.pt": "weights"}
+    assert texts(resumed.folders.checkpoint) == {}
+    assert [f"checkpoint-{n}" in told for n, told in zip((2, 1), resumed.door.warnings, strict=False)] == [True, True]
+    assert "no checkpoint of this training is whole" in resumed.door.warnings[2]
+
+
+def test_a_damaged_checkpoint_that_a_person_gave_is_the_datas_fault(instance: Made, tmp_path: Path, root: Path):
+    """Only a person can give another; the file is named."""
+    place = f"file://{root}/checkpoints/{OTHER}/attempt-1/checkpoint-1"
+    one = instance(checkpoint_path=place)
+    commit(one.storage, fill(tmp_path / "saved", {"model.pt": b"m"}), parse(place, 2048), "a", 1)
+    (on_disk(place) / "model.pt").write_text("x")
     with pytest.raises(StepFailed, match=r"model\.pt") as caught:
-        stage_in(resumed, silent)
+        stage_in(one, silent)
     assert caught.value.cause == Cause.DATA
+
+
+def test_another_trainings_checkpoint_is_gone_on_from_and_left_alone(instance: Made, tmp_path: Path, root: Path):
+    """It is the input, without what lies below it; what this training writes lies beside the other's folder."""
+    place = f"file://{root}/checkpoints/{OTHER}/attempt-1/checkpoint-1"
+    one = instance(checkpoint_path=place)
+    commit(one.storage, fill(tmp_path / "saved", {"model.pt": b"m"}), parse(place, 2048), "a", 1)
+    fill(on_disk(place) / "tr-ba9876543210" / "attempt-1" / "checkpoint-1", {"model.pt": b"a third's"})
+    stage_in(one, silent)
+    assert texts(one.folders.checkpoint_input) == {"model.pt": "m"}
+    assert one.assignment.checkpoints == f"file://{root}/checkpoints/{one.assignment.training_id}/attempt-1"
 
 
 @pytest.mark.parametrize("how", ["wish", "given up", "signal"])
