@@ -14,6 +14,7 @@ from blocks.storage.errors import AlreadyThere, BadPath, NotFound, Unsafe
 from blocks.storage.landing import make_room, plan
 from blocks.storage.location import Location
 from blocks.storage.os_errors import os_faults
+from blocks.storage.probe import CONTENT, write_read_remove
 from blocks.storage.store import READ_LIMIT, Entry, Meter, Progress, Transfer
 from blocks.storage.upload import sources
 from blocks.storage.walk import PARTIAL, Found, touched, walk
@@ -152,10 +153,8 @@ class FolderStore:
                 raise BadPath(f"{place} is a file, so nothing can be written below it.", "Name a folder.")
             made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
             try:
-                self.write(file, b"probe")
-                self.read(file)
+                write_read_remove(lambda: self.write(file, CONTENT), lambda: self.read(file), lambda: self.delete(file))
             finally:
-                self.delete(file)
                 for parent in made:  # the deepest first; one that somebody else uses by now stays
                     with suppress(OSError):
                         parent.rmdir()

@@ -14,6 +14,7 @@ from blocks.storage.errors import AlreadyThere, BadPath, NotFound, Unsafe
 from blocks.storage.landing import make_room, plan, wanted
 from blocks.storage.location import Location
 from blocks.storage.os_errors import os_faults
+from blocks.storage.probe import CONTENT, write_read_remove
 from blocks.storage.s3_client import connect
 from blocks.storage.s3_delete import abandon_uploads, delete_keys
 from blocks.storage.s3_errors import s3_faults
@@ -159,15 +160,24 @@ class ObjectStore:
                     raise
 
     def _probe_write(self, place: Location) -> None:
-        file = place / f".emf-probe-{uuid.uuid4().hex}"
         if self.stat(place):
             raise BadPath(f"{place} is a file, so nothing can be written below it.", "Name a folder.")
-        try:
-            self.write(file, b"probe")
-            self.read(file)
-        finally:
-            with s3_faults(place, "delete a file below"):
-                self._client.delete_object(Bucket=file.container, Key=file.key)
+        file = place / f".emf-probe-{uuid.uuid4().hex}"
+        name: dict[str, Any] = {"Bucket": file.container, "Key": file.key}
+
+        def write() -> None:
+            with s3_faults(place, "write below"):
+                self._client.put_object(**name, Body=CONTENT)
+
+        def read() -> None:
+            with s3_faults(place, "read what was written below"):
+                self._client.get_object(**name)["Body"].read()
+
+        def remove() -> None:
+            with s3_faults(place, "delete what was written below"):
+                self._client.delete_object(**name)
+
+        write_read_remove(write, read, remove)
 
     def _found(self, place: Location) -> tuple[str, Iterator[Entry]]:
         """Return what goes before each entry's key to make the object's, and the entries, markers of folders aside."""

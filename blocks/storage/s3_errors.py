@@ -37,10 +37,11 @@ _GRANT = (
     "Give the account that the platform uses at {endpoint} read and write access to the container {container!r}, "
     "or name a container that it owns."
 )
+_MAKE = "Make it: `emf storage make obs://{endpoint}/{container}`, or correct the path."
 _ROOM = "Delete what is not needed, or raise the quota."
 _Meaning = tuple[type[StorageError], str, str]
 _BY_CODE: dict[str, _Meaning] = {
-    "NoSuchBucket": (NotFound, "there is no container {container!r}", "Create it: `emf storage make {container}`."),
+    "NoSuchBucket": (NotFound, "there is no container {container!r}", _MAKE),
     "SignatureDoesNotMatch": (AccessDenied, "it does not accept our keys", _KEYS),
     "InvalidAccessKeyId": (AccessDenied, "it does not know our access key", _KEYS),
     "AuthorizationHeaderMalformed": (AccessDenied, "it expects another region", "Set the region of {endpoint}."),

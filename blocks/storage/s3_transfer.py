@@ -1,8 +1,10 @@
 """Copying many objects at once between an object store and this machine's disk."""
 
 import math
+import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
@@ -15,6 +17,7 @@ from blocks.storage.os_errors import os_faults
 from blocks.storage.s3_errors import s3_faults
 from blocks.storage.store import THREADS, Meter
 from blocks.storage.upload import Source
+from blocks.storage.walk import PARTIAL
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -56,11 +59,18 @@ def fetch(client: "S3Client", place: Location, base: str, landings: list[Landing
     for landing in landings:
         with os_faults(landing.target, "write"):
             if not landing.entry.size:  # no range of an empty object can be asked for
-                landing.target.touch()
+                _write_empty(landing.target)
             found = landing.target.stat().st_size
         if found != landing.entry.size:
             listed = f"{landing.entry.size} bytes were listed"
             raise Changed(f"{landing.entry.key!r} in {place} has {found} bytes, {listed}.", "Try again.")
+
+
+def _write_empty(target: Path) -> None:
+    """Put an empty file where there may be another, or a link, as every other file of a download is put."""
+    partial = target.with_name(f".{uuid.uuid4().hex}{PARTIAL}")
+    partial.touch(exist_ok=False)
+    partial.replace(target)
 
 
 def send(client: "S3Client", place: Location, chosen: list[Source], meter: Meter) -> None:

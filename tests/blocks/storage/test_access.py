@@ -29,7 +29,7 @@ def test_every_fault_is_answered_in_order(on_objects: Storage, container: Locati
         ],
     )
     assert [fault.field for fault in faults] == ["source", "checkpoint", "algorithm", "nas", "other"]
-    assert faults[0].remedy == "Create it: `emf storage make not-there`."
+    assert f"`emf storage make {place}/not-there`" in faults[0].remedy
     assert all(fault.problem and fault.remedy for fault in faults)
     assert [entry.key for entry in on_objects.entries(container)] == ["data/x"]
 

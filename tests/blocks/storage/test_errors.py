@@ -76,7 +76,7 @@ ANSWERS = [
     (403, "SignatureDoesNotMatch", AccessDenied, "secrets.env"),
     (403, "RequestTimeTooSkewed", AccessDenied, "clock"),
     (401, "Unauthorized", AccessDenied, "secrets.env"),
-    (404, "NoSuchBucket", NotFound, "emf storage make data"),
+    (404, "NoSuchBucket", NotFound, "emf storage make obs://host/data`"),
     (404, "NoSuchKey", NotFound, "Correct the path"),
     (404, "404", NotFound, "Correct the path"),
     (409, "OperationAborted", Unreachable, "Try again"),

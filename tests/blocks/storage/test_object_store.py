@@ -12,7 +12,7 @@ from blocks.storage import Endpoint, Location, Storage, object_store, s3_delete
 from blocks.storage.errors import AccessDenied, BadPath, NotFound, Unreachable, Unsafe
 from blocks.storage.s3_client import connect
 from blocks.storage.s3_transfer import CHUNK, PARTS, chunk
-from tests.blocks.storage.conftest import SECRET, free_port, object_storage
+from tests.blocks.storage.conftest import SECRET, content, free_port, object_storage
 
 
 def put(swift: Endpoint, container: Location, key: str, data: bytes = b"", **more: Any) -> None:
@@ -91,6 +91,22 @@ def test_markers_of_folders_are_no_files(
     assert connect(swift).list_objects_v2(Bucket=container.container)["KeyCount"] == 0
 
 
+def test_an_empty_object_takes_the_place_of_what_was_there(
+    on_objects: Storage, container: Location, tmp_path: Path
+) -> None:
+    """A file or a link where an empty object lands is replaced; what the link led to stays as it was."""
+    for name in ("file", "link"):
+        on_objects.write(container / f"set/{name}", b"")
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "file").write_bytes(b"old")
+    (tmp_path / "elsewhere").write_bytes(b"kept")
+    (target / "link").symlink_to(tmp_path / "elsewhere")
+    on_objects.download(container / "set", target)
+    assert content(target) == {"file": b"", "link": b""}
+    assert not (target / "link").is_symlink() and (tmp_path / "elsewhere").read_bytes() == b"kept"
+
+
 def test_an_empty_folder_has_nothing_to_read(swift: Endpoint, on_objects: Storage, container: Location) -> None:
     """A folder that is only a marker does not pass the probe."""
     put(swift, container, "set", ContentType="application/directory")
@@ -126,8 +142,14 @@ def test_a_missing_container_says_how_to_make_it(on_objects: Storage, container:
         lambda: on_objects.upload(Path(__file__), missing),
         lambda: on_objects.download(missing, Path("never-made")),
     ):
-        with pytest.raises(NotFound, match="emf storage make not-there"):
+        with pytest.raises(NotFound, match=f"emf storage make obs://{container.authority}/not-there`"):
             operation()
+
+
+def test_a_place_that_cannot_be_written_to_says_so(on_objects: Storage, container: Location) -> None:
+    """The probe of a missing container tells of the writing that failed, not of tidying up after it."""
+    with pytest.raises(NotFound, match=r"^Could not write below obs://.*/not-there/x: there is no container"):
+        on_objects.probe(Location("obs", container.authority, "not-there", "x"), write=True)
 
 
 def test_a_container_is_made_once(on_objects: Storage, container: Location) -> None:
