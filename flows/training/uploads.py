@@ -7,7 +7,7 @@ from pathlib import Path
 
 from blocks.errors import Permanent, Temporary
 from blocks.storage.location import DERIVED_LIMIT, parse
-from flows.training.checkpoint import Committed
+from flows.training.checkpoint import Committed, Signature, signature
 from flows.training.instance import Instance
 from flows.training.keeper import Keeper
 from flows.training.mirror import mirror
@@ -26,7 +26,7 @@ class Uploads(threading.Thread):
         self._instance, self._mirrored = instance, mirrored
         self._over = threading.Event()
         self._scalars_at = 0.0
-        self._has_scalars = False
+        self._scalars_sent: Signature = {}
         self._told: set[str] = set()
         self._keeper: Keeper | None = None
         root = instance.assignment.checkpoints
@@ -75,11 +75,15 @@ class Uploads(threading.Thread):
         if self._instance.rank.index != 0:
             return
         source = self._instance.folders.tensorboard
-        self._has_scalars |= mirror(source, self._mirrored) > 0
-        if self._has_scalars and (last or time.monotonic() - self._scalars_at > SCALARS_SECONDS):
+        mirror(source, self._mirrored)
+        if not last and time.monotonic() - self._scalars_at < SCALARS_SECONDS:
+            return
+        current, sent = signature(source), self._scalars_sent
+        old = {name for name, state in current.items() if sent.get(name) == state}
+        if len(old) < len(current):
             place = parse(f"{self._instance.assignment.output}/tensorboard/", DERIVED_LIMIT)
-            self._instance.storage.upload(source, place)
-            self._scalars_at, self._has_scalars = time.monotonic(), False
+            self._instance.storage.upload(source, place, skip=old.__contains__)
+        self._scalars_at, self._scalars_sent = time.monotonic(), current
 
     def _tell(self, kept: Committed) -> None:
         self._instance.door.checkpoint(kept.number, kept.path, kept.files, kept.bytes)

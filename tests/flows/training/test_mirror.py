@@ -1,10 +1,13 @@
 """The mirror that TensorBoard reads."""
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from flows.training.mirror import mirror
+from flows.training.mirror import COMPARED, mirror
 
 
 @pytest.fixture
@@ -38,6 +41,34 @@ def test_a_file_that_shrank_is_copied_anew(source: Path, tmp_path: Path):
     (source / "train" / "events").write_bytes(b"ab")
     assert mirror(source, tmp_path / "target") == 2
     assert (tmp_path / "target" / "train" / "events").read_bytes() == b"ab"
+
+
+@pytest.mark.parametrize("way", ["written again", "put in its place"])
+@pytest.mark.parametrize("data", [b"9876543210", b"98765"])
+def test_a_file_that_was_replaced_is_copied_anew(source: Path, tmp_path: Path, data: bytes, way: str):
+    """A longer one, or one of the same length, is never taken for the old one that grew."""
+    mirror(source, tmp_path / "target")
+    file = source / "train" / "events"
+    if way == "put in its place":
+        file.with_name("new").write_bytes(data)
+        file.with_name("new").replace(file)
+    else:
+        file.write_bytes(data)
+    os.utime(file, ns=(1, 1))  # however old it says that it is
+    assert mirror(source, tmp_path / "target") == len(data)
+    assert (tmp_path / "target" / "train" / "events").read_bytes() == data
+
+
+@given(before=st.binary(max_size=COMPARED), after=st.binary(max_size=COMPARED))
+def test_the_mirror_has_what_the_file_has(before: bytes, after: bytes, tmp_path_factory: pytest.TempPathFactory):
+    """Whatever was there before: what is appended is what was appended."""
+    root = tmp_path_factory.mktemp("mirror")
+    (root / "source").mkdir()
+    for data in (before, before + after, after[:100] + before):
+        (root / "source" / "events").write_bytes(data)
+        os.utime(root / "source" / "events", ns=(len(data), len(data)))
+        mirror(root / "source", root / "target")
+        assert (root / "target" / "events").read_bytes() == data
 
 
 def test_links_are_not_followed(source: Path, tmp_path: Path):
