@@ -88,7 +88,7 @@ def places(platform: Settings, connections: Platform, tmp_path_factory: pytest.T
     subprocess.run([python, DIGITS / "prepare.py", folder], check=True, timeout=120)
     storage.upload(folder, parse(platform.obs("data", "digits")))
     many = tmp_path_factory.mktemp("many")
-    for number in range(20_000):
+    for number in range(50_000):
         (many / f"{number}.txt").touch()
 
     def path(name: str) -> str:
