@@ -192,6 +192,8 @@ async def stop_training(training: str) -> dict[str, Any]:
 async def delete_training(training: str) -> str:
     """Delete a training that has ended: its record, log, TensorBoard files and MLflow run; not what it put out.
 
+    A model that its place refused, and that is kept on this platform therefore, goes with it.
+
     Args:
         training: Its name or id.
     """

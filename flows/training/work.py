@@ -17,6 +17,7 @@ from flows.tensorboard import service as tensorboard
 from flows.training import reading
 from flows.training.check import Checked, check
 from flows.training.fields import request_key_faults
+from flows.training.kept import kept_folder
 from flows.training.spec import TrainingSpec, digest
 
 
@@ -120,13 +121,14 @@ def remove(platform: Platform, training_id: str) -> None:
 
 @verb
 def remove_what_belongs_to(platform: Platform, training_id: str) -> None:
-    """Remove its MLflow run, its TensorBoard, its mirror and its log; what is gone is gone."""
+    """Remove its MLflow run, its TensorBoard, its mirror, its log and a model that was kept; what is gone is gone."""
     with platform.records.reading() as session:
         row = trainings.find(session, training_id)
     if row.mlflow_run_id:
         platform.tracking.delete_run(row.mlflow_run_id)
     tensorboard.close(platform, training_id)
     shutil.rmtree(tensorboard.folder(platform.settings.home, row.experiment_id, row.name, row.id), ignore_errors=True)
+    shutil.rmtree(kept_folder(platform.settings.home, training_id).parent, ignore_errors=True)
     platform.logs.delete(training_id)
 
 

@@ -12,6 +12,7 @@ from blocks.records.words import TrainingState
 from flows.faults import Refused
 from flows.training import work
 from flows.training.check import Checked
+from flows.training.kept import kept_folder
 from flows.training.spec import TrainingSpec
 
 T = TrainingState
@@ -103,3 +104,13 @@ def test_a_stop_is_written_down(here: Platform, make: Callable[..., str]):
         work.wish_stop.fn(here, training_id)
     with here.records.reading() as session:
         assert trainings.find(session, training_id).state == T.STOP_IN_PROGRESS
+
+
+def test_what_was_kept_of_its_model_goes_with_a_training(here: Platform, make: Callable[..., str]):
+    """A deletion is a person's word that nobody wants it any more; said twice is fine."""
+    training_id = make(T.FAIL_TRAIN)
+    folder = kept_folder(here.settings.home, training_id)
+    folder.mkdir(parents=True)
+    for _ in range(2):
+        work.remove_what_belongs_to.fn(here, training_id)
+    assert not folder.parent.exists()
