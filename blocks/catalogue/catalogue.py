@@ -99,9 +99,23 @@ class InstanceType(BaseModel):
         if self.memory_bytes * count > machine.memory_bytes:
             asks = f"{asked} needs {self.memory_gb * count:g} GB of memory"
             return f"{asks}; this machine has {machine.memory_bytes / GIB:.1f} GB"
-        if self.gpus * count > machine.gpus:
-            return f"{asked} needs {self.gpus * count} GPUs; this machine has {machine.gpus}"
+        if self.gpus * count > sum(gpu.is_a(self.gpu_kind) for gpu in machine.gpus):
+            kinds = Counter(gpu.name for gpu in machine.gpus)
+            has = ", ".join(f"{times} × {name}" for name, times in kinds.items()) or "none"
+            return f"{asked} needs {self.gpus * count} × {self.gpu_kind or 'GPU'}; of GPUs this machine has {has}"
         return None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU: its index, by which CUDA_VISIBLE_DEVICES and leases name it, and what its driver calls it."""
+
+    index: str
+    name: str
+
+    def is_a(self, kind: str) -> bool:
+        """Say whether it is of an instance type's kind: `H100` is in `NVIDIA H100 80GB HBM3`, and "" in any."""
+        return kind.casefold() in self.name.casefold()
 
 
 @dataclass(frozen=True)
@@ -110,7 +124,7 @@ class Machine:
 
     vcpus: float
     memory_bytes: int
-    gpus: int
+    gpus: tuple[Gpu, ...] = ()
 
 
 class Catalogue(BaseModel):

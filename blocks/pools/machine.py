@@ -1,30 +1,62 @@
 """What this machine has to give to trainings."""
 
 import os
+import re
 import shutil
 import subprocess
 from functools import cache
 
 import psutil
 
-from blocks.catalogue.catalogue import Machine
+from blocks.catalogue.catalogue import Gpu, Machine
+from blocks.pools import cgroup
 
 PLATFORM_BYTES = 2**30  # what the platform's own parts, and the system, need beside the trainings
+_LISTED = re.compile(r"^GPU (?P<index>\d+): (?P<name>.*?)(?: \(UUID: (?P<uuid>[^)]*)\))?$", re.MULTILINE)
 
 
 @cache
 def this_machine() -> Machine:
-    """Return this machine's processors, the memory it may give out (bytes) and its GPUs."""
-    memory = max(psutil.virtual_memory().total - PLATFORM_BYTES, 0)
-    return Machine(vcpus=len(os.sched_getaffinity(0)), memory_bytes=memory, gpus=_gpus())
+    """Return the processors, the memory (bytes) and the GPUs that this process may give out."""
+    limits = cgroup.limits()
+    total = psutil.virtual_memory().total
+    memory = total if limits.memory_bytes is None else min(total, limits.memory_bytes)
+    allowed = float(len(os.sched_getaffinity(0)))
+    return Machine(
+        vcpus=allowed if limits.vcpus is None else min(allowed, limits.vcpus),
+        memory_bytes=max(memory - PLATFORM_BYTES, 0),
+        gpus=visible(_listing(), os.environ.get("CUDA_VISIBLE_DEVICES")),
+    )
 
 
-def _gpus() -> int:
+def visible(listing: str, wanted: str | None) -> tuple[Gpu, ...]:
+    """Return the GPUs of a listing that CUDA would show, in its order.
+
+    Args:
+        listing: what `nvidia-smi -L` prints.
+        wanted: CUDA_VISIBLE_DEVICES: indices, or beginnings of UUIDs; None shows all. The first that is not there ends
+            the list, as it does for CUDA.
+    """
+    listed = [(match["uuid"] or "", Gpu(match["index"], match["name"])) for match in _LISTED.finditer(listing)]
+    if wanted is None:
+        return tuple(gpu for _, gpu in listed)
+    shown: list[Gpu] = []
+    for word in (part.strip() for part in wanted.split(",")):
+        found = [
+            gpu for uuid, gpu in listed if word == gpu.index or (word.startswith("GPU-") and uuid.startswith(word))
+        ]
+        if len(found) != 1 or found[0] in shown:
+            break
+        shown += found
+    return tuple(shown)
+
+
+def _listing() -> str:
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return 0
+        return ""
     try:
         listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=False)
     except subprocess.TimeoutExpired:
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines()) if listed.returncode == 0 else 0
+        return ""
+    return listed.stdout if listed.returncode == 0 else ""

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from blocks.catalogue.catalogue import Machine
-
-GIB = 2**30
+from blocks.catalogue.catalogue import GIB, Machine
 
 
 @dataclass(frozen=True)
@@ -22,6 +20,7 @@ class Want:
     memory_bytes: int
     gpus: int
     not_before: datetime | None = None
+    gpu_kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,23 +52,26 @@ def take_turns(waiting: Sequence[Want], held: Sequence[Held], machine: Machine, 
     turn = Turn({}, {})
     memory = machine.memory_bytes - sum(lease.memory_bytes for lease in held)
     taken = {gpu for lease in held for gpu in lease.gpus}
-    gpus = [str(index) for index in range(machine.gpus) if str(index) not in taken]
+    free = [gpu for gpu in machine.gpus if gpu.index not in taken]
     ahead: list[str] = []
     for want in waiting:
         if want.not_before is not None and want.not_before > now:
             turn.waits[want.training_id] = f"is tried again at {want.not_before:%H:%M:%S} UTC"
             continue
-        if want.memory_bytes > machine.memory_bytes or want.gpus > machine.gpus:
+        of_its_kind = sum(gpu.is_a(want.gpu_kind) for gpu in machine.gpus)
+        if want.memory_bytes > machine.memory_bytes or want.gpus > of_its_kind:
             # The machine has become smaller since it was asked for: what never comes must not hold up the others.
-            has = f"{machine.memory_bytes / GIB:.1f} GiB of memory and {machine.gpus} GPU(s)"
+            has = f"{machine.memory_bytes / GIB:.1f} GiB of memory and {of_its_kind} GPU(s) {want.gpu_kind}".rstrip()
             turn.waits[want.training_id] = f"waits for a larger machine: this one has {has} in all"
             continue
-        if want.memory_bytes <= memory and want.gpus <= len(gpus):
-            turn.grants[want.training_id] = tuple(gpus[: want.gpus])
+        fitting = [gpu for gpu in free if gpu.is_a(want.gpu_kind)]
+        if want.memory_bytes <= memory and want.gpus <= len(fitting):
+            turn.grants[want.training_id] = tuple(gpu.index for gpu in fitting[: want.gpus])
         else:
-            turn.waits[want.training_id] = _why(want, memory, len(gpus), held, ahead)
+            turn.waits[want.training_id] = _why(want, memory, len(fitting), held, ahead)
             ahead.append(want.name)
-        memory, gpus = max(0, memory - want.memory_bytes), gpus[want.gpus :]
+        memory = max(0, memory - want.memory_bytes)
+        free = [gpu for gpu in free if gpu not in fitting[: want.gpus]]
     return turn
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from blocks.catalogue.catalogue import GIB, Catalogue, CoreType, InstanceType, Machine
+from blocks.catalogue.catalogue import GIB, Catalogue, CoreType, Gpu, InstanceType, Machine
 from blocks.catalogue.errors import BadCatalogue
 from blocks.errors import Permanent
 
@@ -29,7 +29,7 @@ def test_the_defaults_are_a_catalogue(tmp_path: Path):
 
 def test_the_default_cpu_types_fit_two_cores_and_4_gb(tmp_path: Path):
     """Every CPU type of the defaults runs on a machine of two cores and 4 GB, of which the kernel keeps some."""
-    machine = Machine(vcpus=2, memory_bytes=int(3.8 * GIB), gpus=0)
+    machine = Machine(vcpus=2, memory_bytes=int(3.8 * GIB))
     kinds = [kind for kind in Catalogue.load(tmp_path).instance_types if kind.core_type == CoreType.CPU]
     assert len(kinds) >= 3
     assert [kind.fits(machine) for kind in kinds] == [None] * len(kinds)
@@ -108,10 +108,16 @@ def test_gpus_and_their_kind_go_together(tmp_path: Path):
         (InstanceType(name="a", vcpus=1, memory_gb=2), 2, None),
         (InstanceType(name="a", vcpus=1, memory_gb=2), 3, "6 GB of memory; this machine has 4.0 GB"),
         (InstanceType(name="a", vcpus=1, memory_gb=1, gpus=1, gpu_kind="H100"), 1, None),
-        (InstanceType(name="a", vcpus=1, memory_gb=1, gpus=1, gpu_kind="H100"), 2, "2 GPUs; this machine has 1"),
+        (
+            InstanceType(name="a", vcpus=1, memory_gb=1, gpus=1, gpu_kind="H100"),
+            2,
+            "2 × H100; of GPUs this machine has 1 × NVIDIA",
+        ),
+        (InstanceType(name="a", vcpus=1, memory_gb=1, gpus=1, gpu_kind="h100 80gb"), 1, None),
+        (InstanceType(name="a", vcpus=1, memory_gb=1, gpus=1, gpu_kind="A100"), 1, "needs 1 × A100"),
     ],
 )
 def test_memory_and_gpus_are_hard_and_vcpus_are_not(kind: InstanceType, count: int, reason: str | None):
     """A machine refuses what its memory or GPUs could never hold, all instances together, and says why."""
-    said = kind.fits(Machine(vcpus=2, memory_bytes=4 * GIB, gpus=1), count)
+    said = kind.fits(Machine(2, 4 * GIB, (Gpu("0", "NVIDIA H100 80GB HBM3"),)), count)
     assert said is None if reason is None else reason in (said or "")

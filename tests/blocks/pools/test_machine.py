@@ -6,7 +6,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from blocks.catalogue.catalogue import Gpu
 from blocks.pools import machine
+from blocks.pools.cgroup import Limits
+from blocks.pools.machine import visible
 
 
 @pytest.fixture
@@ -26,27 +29,67 @@ def look() -> machine.Machine:
     return machine.this_machine.__wrapped__()  # a test's own look, past the cache
 
 
-def test_what_the_platform_needs_is_not_given_out(path: Path):
+def test_what_the_platform_needs_is_not_given_out(path: Path, monkeypatch: pytest.MonkeyPatch):
     """All processors that this process may use; the memory without the platform's own part; no GPU without its tool."""
+    monkeypatch.setattr(machine.cgroup, "limits", Limits)
     found = look()
     assert found.vcpus == len(os.sched_getaffinity(0))
     assert found.memory_bytes == max(0, psutil.virtual_memory().total - machine.PLATFORM_BYTES)
-    assert found.gpus == 0
+    assert found.gpus == ()
+
+
+def test_a_control_group_makes_the_machine_smaller(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What a container or a unit may not use is not given out; a limit above what there is changes nothing."""
+    monkeypatch.setattr(machine.cgroup, "limits", lambda: Limits(memory_bytes=3 * 2**29, vcpus=0.5))
+    assert (look().memory_bytes, look().vcpus) == (2**29, 0.5)
+    monkeypatch.setattr(machine.cgroup, "limits", lambda: Limits(memory_bytes=2**60, vcpus=4096.0))
+    assert look().vcpus == len(os.sched_getaffinity(0))
+    assert look().memory_bytes < 2**60 - machine.PLATFORM_BYTES
+
+
+def test_gpus_are_those_that_the_driver_lists(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Those that CUDA_VISIBLE_DEVICES leaves; a driver that fails has none."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    tool(path, f"echo '{LISTING}'")
+    assert [gpu.index for gpu in look().gpus] == ["0", "1", "2"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    assert look().gpus == (Gpu("2", "NVIDIA A100-SXM4-40GB"),)
+    tool(path, f"echo '{LISTING}'; exit 9")
+    assert look().gpus == ()
+
+
+LISTING = """GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-11aa)
+  MIG 1g.10gb Device 0: (UUID: MIG-77)
+GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-11bb)
+GPU 2: NVIDIA A100-SXM4-40GB (UUID: GPU-22cc)"""
 
 
 @pytest.mark.parametrize(
-    ("text", "count"),
+    ("wanted", "indices"),
     [
-        ("echo 'GPU 0: H100 (UUID: GPU-1)'; echo 'GPU 1: H100 (UUID: GPU-2)'", 2),
-        ("echo 'GPU 0: A100'; echo '  MIG 1g.5gb Device 0'; echo '  MIG 1g.5gb Device 1'", 1),
-        ("echo 'No devices found.'", 0),
-        ("echo 'GPU 0: H100'; exit 9", 0),
+        (None, "012"),
+        ("0,1,2", "012"),
+        ("2, 0", "20"),
+        ("1", "1"),
+        ("GPU-22cc,GPU-11a", "20"),
+        ("GPU-11", ""),  # two begin so
+        ("0,7,1", "0"),  # CUDA reads no further than what is not there
+        ("0,0", "0"),
+        ("", ""),
+        ("-1", ""),
+        ("NoDevFiles", ""),
+        ("MIG-77", ""),
     ],
 )
-def test_gpus_are_counted_as_the_driver_lists_them(path: Path, text: str, count: int):
-    """Each GPU once, its slices not; a driver that fails has none."""
-    tool(path, text)
-    assert look().gpus == count
+def test_visible_gpus_are_cudas(wanted: str | None, indices: str):
+    """Indices and beginnings of UUIDs choose whole GPUs, in the order in which they stand."""
+    assert "".join(gpu.index for gpu in visible(LISTING, wanted)) == indices
+
+
+def test_a_listing_without_uuids():
+    """Names are those that the driver prints; text that lists nothing has no GPUs."""
+    assert visible("GPU 0: Tesla T4 (rev 2)\n", None) == (Gpu("0", "Tesla T4 (rev 2)"),)
+    assert visible("No devices found.", None) == ()
 
 
 def test_a_driver_that_hangs_has_no_gpus(path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -54,4 +97,4 @@ def test_a_driver_that_hangs_has_no_gpus(path: Path, monkeypatch: pytest.MonkeyP
     tool(path, "while :; do :; done")
     run = machine.subprocess.run
     monkeypatch.setattr(machine.subprocess, "run", lambda *a, **k: run(*a, **k | {"timeout": 0.3}))
-    assert look().gpus == 0
+    assert look().gpus == ()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from blocks.catalogue.catalogue import GIB, Machine
+from blocks.catalogue.catalogue import GIB, Gpu, Machine
 from blocks.platform import Platform
 from blocks.records import trainings
 from blocks.records.tables import Training
@@ -67,7 +67,8 @@ def runs() -> FakeRuns:
 
 @pytest.fixture
 def watch(here: Platform, tracking: FakeTracking, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch) -> Watch:
-    monkeypatch.setattr(watching, "this_machine", lambda: Machine(2, 3 * GIB, 2))
+    two = (Gpu("0", "NVIDIA X"), Gpu("1", "NVIDIA X"))
+    monkeypatch.setattr(watching, "this_machine", lambda: Machine(2, 3 * GIB, two))
     return Watch(here, runs, SECRET, lambda: None)
 
 

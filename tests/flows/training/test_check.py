@@ -18,7 +18,7 @@ from blocks.storage.location import Location
 from flows.faults import Refused
 from flows.training.check import check
 
-TWO_CORES = Machine(vcpus=2, memory_bytes=4 * GIB, gpus=0)
+TWO_CORES = Machine(vcpus=2, memory_bytes=4 * GIB)
 
 
 def refused(here: Platform, request: dict[str, Any], machine: Machine | None = TWO_CORES) -> dict[str, str]:

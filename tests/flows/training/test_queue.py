@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blocks.catalogue.catalogue import Machine
-from flows.training.queue import GIB, Held, Turn, Want, take_turns
+from blocks.catalogue.catalogue import GIB, Gpu, Machine
+from flows.training.queue import Held, Turn, Want, take_turns
 
 NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=30)
@@ -22,8 +22,12 @@ def held(name: str, memory: float, *gpus: str) -> Held:
     return Held(name, int(memory * GIB), gpus)
 
 
+def of_kind(kind: str, count: int, first: int = 0) -> tuple[Gpu, ...]:
+    return tuple(Gpu(str(first + index), f"NVIDIA {kind}") for index in range(count))
+
+
 def turn(waiting: list[Want], out: list[Held], memory: float = 4, gpus: int = 2) -> Turn:
-    return take_turns(waiting, out, Machine(2, int(memory * GIB), gpus), NOW)
+    return take_turns(waiting, out, Machine(2, int(memory * GIB), of_kind("H100", gpus)), NOW)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +78,17 @@ def test_what_the_others_are_told(waiting: list[Want], out: list[Held], told: st
         assert told in turn(waiting, out).waits["tr-a"]
 
 
+def test_gpus_are_those_of_the_kind():
+    """On a machine with several kinds each gets its own, and one that waits for another kind blocks nobody."""
+    machine = Machine(2, 8 * GIB, of_kind("A100", 1) + of_kind("H100", 2, first=1))
+    kinds = {"a": "H100", "b": "h100", "c": "A100", "d": "B200"}
+    waiting = [replace(want(name, 1, 1), gpu_kind=kind) for name, kind in kinds.items()]
+    found = take_turns(waiting, [held("x", 1, "1")], machine, NOW)
+    assert found.grants == {"tr-a": ("2",), "tr-c": ("0",)}
+    assert "waits for 1 GPU(s) (0 are free)" in found.waits["tr-b"]
+    assert "0 GPU(s) B200 in all" in found.waits["tr-d"]
+
+
 def test_gpus_are_those_that_nobody_holds():
     """Indices are given in order, past those that are out."""
     found = turn([want("a", 1, 1), want("b", 1, 2)], [held("x", 0, "1")], gpus=4)
@@ -81,14 +96,16 @@ def test_gpus_are_those_that_nobody_holds():
 
 
 SIZES = st.integers(0, 8).map(lambda quarter: quarter * GIB // 4)
-MACHINES = st.builds(Machine, st.just(2), st.integers(0, 6).map(lambda n: n * GIB), st.integers(0, 4))
+MACHINES = st.builds(
+    Machine, st.just(2), st.integers(0, 6).map(lambda n: n * GIB), st.integers(0, 4).map(lambda n: of_kind("H100", n))
+)
 
 
 @st.composite
 def queues(draw: st.DrawFn) -> tuple[list[Want], list[Held], Machine]:
     """A machine, leases that it can hold, and up to eight who wait."""
     machine = draw(MACHINES)
-    free, gpus, out = machine.memory_bytes, [str(n) for n in range(machine.gpus)], list[Held]()
+    free, gpus, out = machine.memory_bytes, [gpu.index for gpu in machine.gpus], list[Held]()
     for number in range(draw(st.integers(0, 3))):
         memory, count = min(draw(SIZES), free), min(draw(st.integers(0, 2)), len(gpus))
         out.append(Held(f"held-{number}", memory, tuple(gpus[:count])))
@@ -108,7 +125,7 @@ def in_turn(waiting: list[Want], machine: Machine) -> list[Want]:
         for one in waiting
         if (one.not_before is None or one.not_before <= NOW)
         and one.memory_bytes <= machine.memory_bytes
-        and one.gpus <= machine.gpus
+        and one.gpus <= len(machine.gpus)
     ]
 
 
@@ -122,7 +139,7 @@ def test_never_more_is_given_out_than_there_is(queue: tuple[list[Want], list[Hel
     assert sum(one.memory_bytes for one in [*granted, *out]) <= machine.memory_bytes
     given_out = [gpu for gpus in [*found.grants.values(), *(lease.gpus for lease in out)] for gpu in gpus]
     assert len(given_out) == len(set(given_out))
-    assert set(given_out) <= {str(index) for index in range(machine.gpus)}
+    assert set(given_out) <= {gpu.index for gpu in machine.gpus}
     assert all(len(found.grants[one.training_id]) == one.gpus for one in granted)
 
 
@@ -143,7 +160,7 @@ def test_nobody_starts_at_the_cost_of_one_ahead(queue: tuple[list[Want], list[He
     waiting, out, machine = queue
     found = take_turns(waiting, out, machine, NOW)
     memory = machine.memory_bytes - sum(lease.memory_bytes for lease in out)
-    gpus = machine.gpus - sum(len(lease.gpus) for lease in out)
+    gpus = len(machine.gpus) - sum(len(lease.gpus) for lease in out)
     for one in in_turn(waiting, machine):
         memory, gpus = memory - one.memory_bytes, gpus - one.gpus
         if one.training_id in found.grants:
@@ -170,7 +187,7 @@ def test_what_is_free_for_the_first_is_not_withheld(queue: tuple[list[Want], lis
     if counted:
         first = counted[0]
         fits = first.memory_bytes <= machine.memory_bytes - sum(lease.memory_bytes for lease in out)
-        fits = fits and first.gpus <= machine.gpus - sum(len(lease.gpus) for lease in out)
+        fits = fits and first.gpus <= len(machine.gpus) - sum(len(lease.gpus) for lease in out)
         assert (first.training_id in take_turns(waiting, out, machine, NOW).grants) == fits
 
 

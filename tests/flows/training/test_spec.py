@@ -21,7 +21,7 @@ GOOD: dict[str, object] = {
     "output_path": "obs://127.0.0.1:8480/output",
 }
 DATA = "obs://127.0.0.1:8480/data/digits"
-TWO_CORES = Machine(vcpus=2, memory_bytes=4 * GIB, gpus=0)
+TWO_CORES = Machine(vcpus=2, memory_bytes=4 * GIB)
 
 
 def refused(**fields: object) -> list[str]:
