@@ -1,17 +1,33 @@
-"""What MLflow's API calls parameters and tags: lists of keys and values within its limits. Pure."""
+"""What MLflow's API calls parameters, tags and metrics: lists of keys and values within its limits. Pure."""
 
 import hashlib
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 LONGEST_KEY = 250  # characters
 LONGEST_TAG = 5000  # characters; newer servers take 8,000
 LONGEST_VALUE = 6000  # characters
 BATCH = 100  # parameters or tags in one request
+METRICS = 1000  # in one request
 _STRANGE = re.compile(r"[^/\w.\- :]")
 
 Pair = dict[str, str]
+
+
+class Metric(NamedTuple):
+    """One value of a metric.
+
+    Attributes:
+        timestamp: milliseconds since 1970.
+        step: where it stands among the others of its key.
+    """
+
+    key: str
+    value: float
+    timestamp: int
+    step: int
 
 
 def key_for(name: str) -> str:

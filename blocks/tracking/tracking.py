@@ -2,13 +2,13 @@
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from blocks.tracking.entities import LONGEST_TAG, LONGEST_VALUE, batches, key_for, pairs
+from blocks.tracking.entities import LONGEST_TAG, LONGEST_VALUE, METRICS, Metric, batches, key_for, pairs
 from blocks.tracking.errors import NotFound, Rejected
 
 if TYPE_CHECKING:
@@ -154,6 +154,12 @@ class Tracking:
             self._rest.post("runs/delete", {"run_id": run_id})
         except NotFound:
             return
+
+    def log_metrics(self, run_id: str, metrics: Sequence[Metric]) -> None:
+        """Add values to a run's metrics. A value that is there already, with its time and step, is there once."""
+        for start in range(0, len(metrics), METRICS):
+            batch = [metric._asdict() for metric in metrics[start : start + METRICS]]
+            self._rest.post("runs/log-batch", {"run_id": run_id, "metrics": batch})
 
     def metrics(self, run_id: str) -> dict[str, float]:
         """Return the last value of each of the run's metrics; it may be NaN or infinite."""

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from blocks.errors import Permanent, Temporary
+from blocks.hosts import loopback
 from blocks.hosts.errors import BadService, HostAway, NoFreePort
-from blocks.hosts.loopback import free_port
+from blocks.hosts.loopback import free_port, free_ports
 from blocks.hosts.service import Service
 from blocks.hosts.supervisord import socket_path
 
@@ -70,3 +71,14 @@ def test_socket_path() -> None:
     assert socket_path(long) != socket_path(long / "other")
     assert len(os.fsencode(socket_path(long))) < 80
     assert len(os.fsencode(socket_path(Path("/" + "가" * 30)))) < 97
+
+
+def test_ports_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a row are free, at every address; where one of each row is taken, there is none."""
+    first = free_ports(7)
+    assert 10_000 <= first <= 32_768 - 7
+    with socket.create_server(("0.0.0.0", first + 3)):
+        monkeypatch.setattr(loopback, "IN_A_ROW", range(first, first + 7))
+        with pytest.raises(NoFreePort, match="No 4 ports in a row"):
+            free_ports(4)
+        assert free_ports(3) in (first, first + 4)

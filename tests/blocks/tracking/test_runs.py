@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from blocks.tracking import Tracking
+from blocks.tracking.entities import Metric
 from blocks.tracking.errors import NotFound
 
 
@@ -92,6 +93,16 @@ def test_metrics(tracking: Tracking, experiment: str, training: str) -> None:
     assert math.isnan(found["nan"])
     # MLflow's database keeps infinity as the largest double.
     assert found["inf"] > 1e300
+
+
+def test_values_are_added(tracking: Tracking, experiment: str, training: str) -> None:
+    """1,001 values of a metric are all there, also when they are said twice, as after an answer that was lost."""
+    run_id = tracking.ensure_run(experiment, training, "n", {}, {})
+    values = [Metric("system/training_memory_megabytes", float(n), 1_700_000_000_000 + n, n) for n in range(1001)]
+    for _ in range(2):
+        tracking.log_metrics(run_id, values)
+    found = tracking._rest.get("metrics/get-history", run_id=run_id, metric_key=values[0].key)["metrics"]
+    assert [(metric["value"], metric["step"]) for metric in found] == [(float(n), n) for n in range(1001)]
 
 
 def test_tags(tracking: Tracking, experiment: str, training: str) -> None:
