@@ -4,11 +4,10 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable, Sequence
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from blocks.logs.echo import EchoLimit
+from blocks.logs.echo import Echo
 from blocks.logs.errors import LogError, LogStoreAway
 from blocks.logs.sink import Fragment, InstanceLog
 from blocks.logs.splitter import LONGEST, Splitter
@@ -22,17 +21,16 @@ _LAST_WORDS = 5.0  # seconds for what is still in the pipe of a script that has 
 class Capture:
     """Reads the pipe in a thread until its end and closes it.
 
-    `pipe` is the reading end of the pipe that is the script's standard output and error. `show`, if given, gets at most
-    50 lines a second of it; `training` is the name that it tells the reader to ask for. Lines that can not be stored
-    for five minutes are lost, from then on all of them: the script goes on, and `finish` says so.
+    `pipe` is the reading end of the pipe that is the script's standard output and error; `echo` shows some of it.
+    Lines that can not be stored for five minutes are lost, from then on all of them: the script goes on, and `finish`
+    says so.
     """
 
-    def __init__(self, pipe: int, log: InstanceLog, show: Callable[[str], None] | None, training: str) -> None:
+    def __init__(self, pipe: int, log: InstanceLog, echo: Echo) -> None:
         self._pipe = pipe
         self._log = log
-        self._show = show
+        self._echo = echo
         self._splitter = Splitter()
-        self._limit = EchoLimit(training)
         self._deadline: float | None = None
         self._failure: LogError | None = None
         self._flushed = time.monotonic()
@@ -71,7 +69,6 @@ class Capture:
                 now = time.monotonic()
                 self._take(self._splitter.feed(data, now) if data else self._splitter.idle(now), now)
             self._take(self._splitter.end(), time.monotonic())
-            self._tell(self._limit.end())
         finally:
             os.close(self._pipe)
 
@@ -90,13 +87,4 @@ class Capture:
                     self._flushed = now
             except LogError as error:
                 self._failure = error
-        self._tell(self._limit.take([body for body, _ in fragments], now))
-
-    def _tell(self, lines: Sequence[str]) -> None:
-        if self._show is None:
-            return
-        try:
-            for line in lines:
-                self._show(line)
-        except Exception:  # noqa: BLE001 - what is only shown must never cost what is stored
-            self._show = None
+        self._echo.take([body for body, _ in fragments], now)

@@ -6,7 +6,7 @@ started, elsewhere. The environment is built from empty; of the platform's own o
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,31 +57,21 @@ class Ids:
 
 @dataclass(frozen=True)
 class Rank:
-    """Which instance this is, of how many, and where all are; `port` is instance 0's, others add their index."""
+    """Which instance this is, of how many, and where all are.
+
+    `port` is instance 0's, others add their index; it is chosen last of all, just before they start, and 0 until then.
+    """
 
     index: int
     count: int
     hosts: tuple[str, ...]
-    port: int
+    port: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.index < self.count == len(self.hosts):
             raise ValueError(f"instance {self.index} of {self.count} with the hosts {self.hosts}: they do not agree")
-        if not 1 <= self.port <= 65535 - self.count:
+        if not 0 <= self.port <= 65535 - self.count:
             raise ValueError(f"the port {self.port} leaves no room for {self.count} instances below 65536")
-
-
-@dataclass(frozen=True)
-class Share:
-    """What the instance holds of its machine.
-
-    Attributes:
-        vcpus: a share of the processors.
-        gpus: the ids of the GPUs held; empty for none; None where the pool itself shows a container its GPUs.
-    """
-
-    vcpus: float
-    gpus: tuple[str, ...] | None = ()
 
 
 @dataclass(frozen=True)
@@ -107,23 +97,12 @@ def arguments(hyperparameters: Mapping[str, str]) -> list[str]:
     return argv
 
 
-def torchrun_arguments(spec: TrainingSpec, rank: Rank) -> list[str]:
-    """Return what goes between `python -m torch.distributed.run` and the script."""
-    return [
-        f"--nnodes={rank.count}",
-        f"--node-rank={rank.index}",
-        f"--nproc-per-node={spec.processes_per_node}",
-        f"--master-addr={rank.hosts[0]}",
-        f"--master-port={rank.port}",
-    ]
-
-
 def environment(
     spec: TrainingSpec,
     folders: Folders,
     ids: Ids,
     rank: Rank,
-    share: Share,
+    gpus: Sequence[str] | None,
     site: Site,
     platform: Mapping[str, str],
 ) -> dict[str, str]:
@@ -134,13 +113,13 @@ def environment(
         folders: this instance's, absolute.
         ids: of the records and of MLflow.
         rank: this instance among its fellows.
-        share: the processors and GPUs held.
+        gpus: the ids of the GPUs held; empty for none; None where the pool itself shows a container its GPUs.
         site: what is the same for every script.
         platform: the platform's own environment, of which only `INHERITED` is read.
     """
     return {
         **{name: platform[name] for name in INHERITED if platform.get(name)},
-        **_process(spec, folders, share, site),
+        **_process(folders, gpus, site),
         **_mlflow(ids, rank, site),
         **_fellows(spec, rank, site),
         **_easymaker(spec, folders, ids, site),
@@ -148,19 +127,17 @@ def environment(
     }
 
 
-def _process(spec: TrainingSpec, folders: Folders, share: Share, site: Site) -> dict[str, str]:
-    threads = int(share.vcpus) // (spec.processes_per_node if spec.use_torchrun else 1)
-    gpus = {} if share.gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(share.gpus)}
+def _process(folders: Folders, gpus: Sequence[str] | None, site: Site) -> dict[str, str]:
+    visible = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
     return {
         "PATH": f"{site.image_bin}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(folders.home),
         "TMPDIR": str(folders.tmp),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        "OMP_NUM_THREADS": str(max(1, threads)),
         # A vCPU is a share: threads that spin while they wait take it from the ones they wait for.
         "OMP_WAIT_POLICY": "PASSIVE",
-        **gpus,
+        **visible,
     }
 
 

@@ -4,11 +4,14 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 
 from prefect.exceptions import TerminationSignal
 
-from flows.training.door import DoorClosed
+from blocks.hosts.loopback import free_ports
+from blocks.logs.echo import Echo
+from flows.training.door import DoorClosed, GivenUp
 from flows.training.instance import Instance
 from flows.training.launch import launch
 from flows.training.uploads import Uploads
@@ -16,7 +19,7 @@ from flows.training.verdict import Cause, Evidence
 
 
 def run_together(
-    instances: Sequence[Instance], pythons: Sequence[Path], mirrored: Path, echo: Callable[[str], None]
+    instances: Sequence[Instance], pythons: Sequence[Path], mirrored: Path, show: Callable[[str], None]
 ) -> tuple[Evidence, bool]:
     """Run the script on every instance, uploading what it leaves; returns how it ended, and whether by a signal to us.
 
@@ -24,8 +27,13 @@ def run_together(
         instances: with their folders staged in.
         pythons: what each runs the script with.
         mirrored: where TensorBoard reads instance 0's files.
-        echo: gets lines for the run's own log.
+        show: gets lines for the run's own log, thinned out where there are many.
+
+    Raises:
+        NoFreePort: no ports are left through which the instances could find each other.
     """
+    _choose_ports(instances)
+    echo = Echo(show, instances[0].assignment.training_id)
     ends: list[tuple[float, Evidence]] = []
 
     def go(one: Instance, python: Path) -> None:
@@ -43,6 +51,7 @@ def run_together(
     with ThreadPoolExecutor(len(instances), thread_name_prefix="instance") as pool:
         running = [pool.submit(go, one, python) for one, python in zip(instances, pythons, strict=True)]
         was_signalled = _wait_for(running, instances[0])
+    echo.finish()
     for one in running:
         one.result()
     first_to_fail = min(ends, key=lambda end: (is_success(end[1]), end[0]))
@@ -54,6 +63,13 @@ def is_success(evidence: Evidence) -> bool:
     return evidence.cause == Cause.EXIT and evidence.exit_code == 0
 
 
+def _choose_ports(instances: Sequence[Instance]) -> None:
+    """Give the instances the ports to find each other by: only now, as in minutes others would have taken them."""
+    port = free_ports(len(instances))
+    for one in instances:
+        one.rank = replace(one.rank, port=port)
+
+
 def _tell_started(one: Instance) -> bool:
     """Tell that the script runs; returns False where nobody could be told yet."""
     if one.rank.index != 0:
@@ -62,6 +78,9 @@ def _tell_started(one: Instance) -> bool:
         one.door.run()
     except DoorClosed:
         return False
+    except GivenUp:
+        one.door.given_up.set()  # before the next beat would notice
+        return True
     one.say("running")
     return True
 

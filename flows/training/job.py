@@ -47,8 +47,8 @@ def _environment(instance: Instance, python: Path) -> dict[str, str]:
         mlflow_run=assignment.tracked.run_id,
         mlflow_experiment=assignment.tracked.experiment_id,
     )
-    share = contract.Share(vcpus=assignment.vcpus, gpus=tuple(_gpus(assignment, instance.rank)))
-    return contract.environment(assignment.spec, instance.folders, ids, instance.rank, share, site, os.environ)
+    gpus = _gpus(assignment, instance.rank)
+    return contract.environment(assignment.spec, instance.folders, ids, instance.rank, gpus, site, os.environ)
 
 
 def _torchrun(assignment: Assignment, rank: contract.Rank) -> dict[str, object]:

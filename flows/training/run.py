@@ -5,7 +5,6 @@ through the controller's door.
 """
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -24,6 +23,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Failed
 
 from blocks import settings
+from blocks.logs.errors import LogError
 from blocks.logs.local import LocalSink
 from blocks.records.words import TrainingState
 from blocks.settings import LOOPBACK
@@ -39,7 +39,7 @@ from flows.training.door import Door, DoorClosed, GivenUp
 from flows.training.gang import is_success, run_together
 from flows.training.instance import Instance, Interrupted, ScriptLog, StepFailed
 from flows.training.kept import keep, kept_folder
-from flows.training.model import unmark
+from flows.training.model import marker
 from flows.training.verdict import Cause, Evidence
 
 leave_out_decided()
@@ -55,30 +55,31 @@ def train(training_id: str, attempt: int) -> State:
     """
     try:
         door, assignment = claim(training_id, attempt)
-        with door.beating(), instances_of(door, assignment) as instances:
-            evidence = carry_out(instances)
+        with door.beating():
+            evidence = carry_out(door, assignment)
             answer = tell_end(door, evidence)
             show_end(evidence, answer)
             if is_success(evidence) and answer["state"] != TrainingState.COMPLETE:
                 with suppress(StorageError):  # reconcile looks after it as well
-                    unmark(instances[0])  # a stop came between the marker and the end
+                    # A stop came between the marker and the end.
+                    Storage.from_wire(assignment.storage).delete(marker(assignment.output))
     except GivenUp as error:
         # Never Cancelled: that is what a person does, and it would be taken for the wish to stop.
         return Failed(message=f"This attempt no longer counts: {error}", data=Decided(str(error)))
     return _state(answer["state"], answer["message"])
 
 
-def carry_out(instances: Sequence[Instance]) -> Evidence:
+def carry_out(door: Door, assignment: Assignment) -> Evidence:
     """Do the attempt; whatever ends it becomes evidence."""
-    first = instances[0]
     try:
-        evidence = run_to_end(instances)
-        if is_success(evidence):
-            keep(first, settings.home())  # before anything is waited for: what kills us now costs no model
-        with suppress(DoorClosed):  # the end tells it again, and has the patience
-            first.door.stage_out(evidence)
-        if is_success(evidence):
-            evidence = replace(evidence, model_files=stage_out(instances))
+        with instances_of(door, assignment) as instances:
+            evidence = run_to_end(instances)
+            if is_success(evidence):
+                keep(instances[0], settings.home())  # before anything is waited for: what kills us now costs no model
+            with suppress(DoorClosed):  # the end tells it again, and has the patience
+                door.stage_out(evidence)
+            if is_success(evidence):
+                evidence = replace(evidence, model_files=stage_out(instances))
     except GivenUp:
         raise
     except StepFailed as error:
@@ -118,19 +119,20 @@ def claim(training_id: str, attempt: int) -> tuple[Door, Assignment]:
 def instances_of(door: Door, assignment: Assignment) -> Generator[list[Instance]]:
     """Make the instances of an attempt on this machine, each with a folder and a log of its own."""
     home, count = settings.home(), assignment.spec.instance_count
-    root, port, stop = work_folder(home, assignment.attempt_id), _free_port(count), threading.Event()
+    root, stop = work_folder(home, assignment.attempt_id), threading.Event()
     storage = Storage.from_wire(assignment.storage)
     made: list[Instance] = []
     try:
         for index in range(count):
             sink = LocalSink(home, assignment.training_id, assignment.number, index)
             log = ScriptLog(sink, assignment.training_id, assignment.number, index)
-            rank = Rank(index, count, (LOOPBACK,) * count, port)
+            rank = Rank(index, count, (LOOPBACK,) * count)
             made.append(Instance(assignment, rank, root / f"instance-{index}", storage, log, door, stop))
         yield made
     finally:
         for one in made:
-            one.log.close()
+            with suppress(LogError):  # all that it was told is stored, or was told of as lost
+                one.log.close()
 
 
 @task(cache_policy=NO_CACHE)
@@ -209,13 +211,6 @@ def _is_cancelled() -> bool:
     except Exception:  # noqa: BLE001 (with Prefect away nobody cancelled through it; the controller looks again)
         return False
     return state is not None and (state.is_cancelling() or state.is_cancelled())
-
-
-def _free_port(count: int) -> int:
-    """Return a port from which instances of one machine can find each other."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return min(probe.getsockname()[1], 65535 - count - 1)
 
 
 def _state(state: str, message: str) -> State:

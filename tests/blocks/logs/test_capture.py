@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from blocks.logs import Capture, InstanceLog, LocalLogs, LocalSink, LogLine
+from blocks.logs.echo import Echo
 from blocks.logs.errors import LogInUse, LogStoreAway
 
 
@@ -21,7 +22,8 @@ class Script:
         self.shown: list[str] = []
         self.process = subprocess.Popen([sys.executable, "-c", program], stdout=writing, stderr=writing)
         os.close(writing)
-        self.capture = Capture(reading, log, self.shown.append, "mnist")
+        self.echo = Echo(self.shown.append, "mnist")
+        self.capture = Capture(reading, log, self.echo)
 
 
 @pytest.fixture
@@ -39,6 +41,7 @@ def test_50_000_lines(tmp_path: Path, log: InstanceLog) -> None:
     script = Script("for n in range(50_000): print(f'step {n}: loss=0.123456 accuracy=0.98 and some more')", log)
     assert script.process.wait(60) == 0
     script.capture.finish(30)
+    script.echo.finish()
     seconds = time.monotonic() - began
     log.close()
     lines = stored(tmp_path)
@@ -139,7 +142,7 @@ def test_showing_fails(tmp_path: Path, log: InstanceLog) -> None:
     def broken(_: str) -> None:
         raise RuntimeError("no log server")
 
-    capture = Capture(reading, log, broken, "mnist")
+    capture = Capture(reading, log, Echo(broken, "mnist"))
     os.write(writing, b"a\n" * 1000)
     os.close(writing)
     capture.finish(10)

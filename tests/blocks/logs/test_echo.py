@@ -1,9 +1,11 @@
 """How much of the output is shown."""
 
+import threading
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.logs.echo import EchoLimit
+from blocks.logs.echo import Echo, EchoLimit
 
 
 def test_few_lines_pass() -> None:
@@ -46,3 +48,22 @@ def test_never_more(batches: list[tuple[float, int]]) -> None:
     counted = sum(int(line.split()[1]) for _, line in shown if line != "line")
     assert counted + sum(line == "line" for _, line in shown) == total
     assert sum(line == "line" for _, line in shown) <= 5 * (int(now) + 1)
+
+
+def test_instances_share_one_limit() -> None:
+    """Ten that print a hundred lines each within a second show 50 lines and one that counts all others."""
+    shown: list[str] = []
+    echo = Echo(shown.append, "t")
+
+    def print_lines(instance: int) -> None:
+        for n in range(100):
+            echo.take([f"{instance}: {n}"], 0.5)
+
+    threads = [threading.Thread(target=print_lines, args=(instance,)) for instance in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    echo.finish()
+    assert len(shown) == 51
+    assert shown[-1].startswith("… 950 lines left out here")

@@ -25,6 +25,10 @@ class Told(Door):
         super().__init__("http://127.0.0.1:9", attempt_id)
         self.warnings: list[str] = []
         self.confirmed = 0
+        self.runs = 0
+
+    def run(self) -> None:
+        self.runs += 1
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)

@@ -16,14 +16,12 @@ from flows.training.contract import (
     Folders,
     Ids,
     Rank,
-    Share,
     Site,
     arguments,
     environment,
-    torchrun_arguments,
 )
 from flows.training.fields import environment_name
-from flows.training.spec import TrainingSpec, changed, parse
+from flows.training.spec import TrainingSpec, parse
 
 ROOT = Path("/work/attempt")
 FOLDERS = Folders(
@@ -37,7 +35,6 @@ FOLDERS = Folders(
     tmp=ROOT / "tmp",
 )
 IDS = Ids(training="t-1", attempt="t-1.2", experiment="e-1", mlflow_run="r-1", mlflow_experiment="7")
-TWO_VCPUS = Share(2.0)
 ALONE = Rank(0, 1, ("127.0.0.1",), 29500)
 PYTORCH = Site(Framework.PYTORCH, Path("/env/bin"), "KR1", "appkey", "http://127.0.0.1:5000")
 TENSORFLOW = Site(Framework.TENSORFLOW, Path("/env/bin"), "KR1", "appkey", "http://127.0.0.1:5000")
@@ -59,11 +56,11 @@ SPEC = parse(
 def made(
     spec: TrainingSpec = SPEC,
     rank: Rank = ALONE,
-    share: Share = TWO_VCPUS,
+    gpus: tuple[str, ...] | None = (),
     site: Site = PYTORCH,
     platform: dict[str, str] | None = None,
 ) -> dict[str, str]:
-    return environment(spec, FOLDERS, IDS, rank, share, site, platform or {})
+    return environment(spec, FOLDERS, IDS, rank, gpus, site, platform or {})
 
 
 def test_the_whole_environment_of_one_instance():
@@ -74,7 +71,6 @@ def test_the_whole_environment_of_one_instance():
         "TMPDIR": "/work/attempt/tmp",
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
-        "OMP_NUM_THREADS": "2",
         "OMP_WAIT_POLICY": "PASSIVE",
         "CUDA_VISIBLE_DEVICES": "",
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000",
@@ -155,7 +151,7 @@ def test_hyperparameters_stay_among_themselves(hyperparameters: dict[str, str]):
     """They add EM_HP_ variables and EM_HPS, each key once, and change no other."""
     seen = {environment_name(key): key for key in hyperparameters}
     given_ones = {key: hyperparameters[key] for key in seen.values()}
-    plain, full = (made(changed(SPEC, {"hyperparameters": each})) for each in ({}, given_ones))
+    plain, full = (made(SPEC.model_copy(update={"hyperparameters": each})) for each in ({}, given_ones))
     assert {name: value for name, value in full.items() if not name.startswith("EM_HP")} == {
         name: value for name, value in plain.items() if not name.startswith("EM_HP")
     }
@@ -166,7 +162,7 @@ def test_hyperparameters_stay_among_themselves(hyperparameters: dict[str, str]):
 
 def test_the_largest_hyperparameters_start_a_process():
     """What the limits allow, the kernel takes: a real process reads all of it back."""
-    spec = changed(SPEC, {"hyperparameters": {f"{n:03}" + "k" * 252: "v" * 1000 for n in range(100)}})
+    spec = SPEC.model_copy(update={"hyperparameters": {f"{n:03}" + "k" * 252: "v" * 1000 for n in range(100)}})
     script = "import os, json, sys; print(len(json.loads(os.environ['EM_HPS'])), len(sys.argv))"
     command = [sys.executable, "-c", script, *arguments(spec.hyperparameters)]
     done = subprocess.run(command, env=made(spec), capture_output=True, text=True, timeout=60, check=True)
@@ -194,35 +190,22 @@ def test_one_instance_alone_is_not_taken_for_one_of_many():
     assert not {"LOCAL_RANK", "NODE_RANK", "LOCAL_WORLD_SIZE"} & set(made())
 
 
-def test_torchrun_is_told_where_all_are():
-    """Its arguments carry the instances and the processes; it sets the local ranks itself."""
-    spec = changed(SPEC, {"use_torchrun": True, "processes_per_node": 4, "instance_count": 2})
-    rank = Rank(1, 2, ("a", "b"), 4000)
-    assert torchrun_arguments(spec, rank) == [
-        "--nnodes=2", "--node-rank=1", "--nproc-per-node=4", "--master-addr=a", "--master-port=4000",
-    ]  # fmt: skip
-    assert "LOCAL_RANK" not in made(spec, rank)
-
-
-@pytest.mark.parametrize(
-    ("vcpus", "processes", "threads"), [(2, 1, "2"), (0.5, 1, "1"), (3.9, 1, "3"), (8, 4, "2"), (2, 4, "1")]
-)
-def test_threads_are_the_share(vcpus: float, processes: int, threads: str):
-    """The vCPUs, divided among torchrun's processes, at least one."""
-    spec = changed(SPEC, {"use_torchrun": processes > 1, "processes_per_node": processes})
-    assert made(spec, share=Share(vcpus))["OMP_NUM_THREADS"] == threads
+def test_torchrun_sets_the_local_ranks_itself():
+    """Where it starts the processes, the contract leaves them to it."""
+    spec = SPEC.model_copy(update={"use_torchrun": True, "processes_per_node": 4, "instance_count": 2})
+    assert not {"LOCAL_RANK", "LOCAL_WORLD_SIZE"} & set(made(spec, Rank(1, 2, ("a", "b"), 4000)))
 
 
 def test_gpus_are_those_held():
     """Those held are visible; without any, none is; where the pool decides, nothing is said."""
-    assert made(share=Share(8, ("1", "3")))["CUDA_VISIBLE_DEVICES"] == "1,3"
-    assert made(share=Share(8))["CUDA_VISIBLE_DEVICES"] == ""
-    assert "CUDA_VISIBLE_DEVICES" not in made(share=Share(8, None))
+    assert made(gpus=("1", "3"))["CUDA_VISIBLE_DEVICES"] == "1,3"
+    assert made()["CUDA_VISIBLE_DEVICES"] == ""
+    assert "CUDA_VISIBLE_DEVICES" not in made(gpus=None)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [(1, 1, ("a",), 4000), (-1, 1, ("a",), 4000), (0, 2, ("a",), 4000), (0, 1, ("a",), 0), (0, 1, ("a",), 65535)],
+    [(1, 1, ("a",), 4000), (-1, 1, ("a",), 4000), (0, 2, ("a",), 4000), (0, 1, ("a",), -1), (0, 1, ("a",), 65535)],
 )
 def test_a_rank_that_does_not_add_up_is_refused(wrong: tuple[int, int, tuple[str, ...], int]):
     """An index outside, too few hosts, or no room for the ports."""

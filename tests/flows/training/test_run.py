@@ -1,12 +1,17 @@
 """One attempt, from its start to its evidence; the steps themselves are tried elsewhere."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 
+from blocks.logs import LocalSink
+from blocks.logs.errors import LogStoreAway
 from blocks.platform import Platform
 from flows.training import run
-from flows.training.instance import Instance, StepFailed
+from flows.training.assignment import Assignment
+from flows.training.door import Door, GivenUp
+from flows.training.instance import Instance, Interrupted, StepFailed
 from flows.training.kept import keep, kept_folder
 from flows.training.verdict import Cause, Evidence
 from tests.flows.training.folders import fill
@@ -37,6 +42,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def one(instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch) -> Instance:
     made = instance()
+    monkeypatch.setattr(run, "instances_of", lambda _door, _assignment: nullcontext([made]))
     monkeypatch.setattr(made.door, "stage_out", lambda _evidence: None)
     fill(made.folders.model, {"weights.pt": b"w"})
     return made
@@ -45,7 +51,7 @@ def one(instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch) -> I
 def test_a_script_that_ended_well_is_never_run_again(one: Instance, here: Platform, steps: list[str]):
     """A next attempt, whatever made it necessary, only puts the model that is kept in its place."""
     keep(one, here.settings.home)
-    evidence = run.carry_out([one])
+    evidence = run.carry_out(one.door, one.assignment)
     assert steps == ["stage_out"]
     assert (evidence.cause, evidence.error) == (Cause.OUTPUT, "The quota is full.")
 
@@ -57,6 +63,68 @@ def test_a_model_is_out_of_the_attempts_folder_before_anything_is_waited_for(
     told: list[bool] = []
     folder = kept_folder(here.settings.home, one.assignment.training_id)
     monkeypatch.setattr(one.door, "stage_out", lambda _evidence: told.append(folder.is_dir()))
-    run.carry_out([one])
+    run.carry_out(one.door, one.assignment)
     assert told == [True]
     assert steps == ["prepare_image", "stage_in", "install", "run_script", "stage_out"]
+
+
+@pytest.fixture
+def handed(instance: Callable[..., Instance]) -> tuple[Door, Assignment]:
+    """What a claim answers; nothing of the attempt is made yet."""
+    one = instance()
+    return one.door, one.assignment.model_copy(update={"number": 2})  # the first's log is held by the fixture
+
+
+def test_a_log_that_another_process_holds_is_told(instance: Callable[..., Instance]):
+    """An attempt that cannot even begin says why, and is not taken for a lost machine."""
+    one = instance()  # which holds its log
+    evidence = run.carry_out(one.door, one.assignment)
+    assert evidence.cause == Cause.PLATFORM
+    assert "LogInUse: Another process writes" in evidence.error
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (StepFailed(Cause.DATA, "not there", ("last",)), Evidence(Cause.DATA, error="not there", last_lines=("last",))),
+        (Interrupted(), Evidence(Cause.STOPPED)),
+        (KeyError("odd"), Evidence(Cause.PLATFORM, error="KeyError: 'odd'")),
+    ],
+)
+def test_whatever_ends_it_becomes_evidence(
+    handed: tuple[Door, Assignment], monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: Evidence
+):
+    """A step's failure with its cause, a stop, and what nobody foresaw."""
+
+    def fail(_instances: object) -> Evidence:
+        raise raised
+
+    monkeypatch.setattr(run, "run_to_end", fail)
+    assert run.carry_out(*handed) == expected
+
+
+def test_an_attempt_that_was_given_up_has_no_evidence(handed: tuple[Door, Assignment], monkeypatch: pytest.MonkeyPatch):
+    """There is nobody to tell."""
+
+    def fail(_instances: object) -> Evidence:
+        raise GivenUp("This attempt has ended.")
+
+    monkeypatch.setattr(run, "run_to_end", fail)
+    with pytest.raises(GivenUp):
+        run.carry_out(*handed)
+
+
+def test_a_log_that_cannot_be_closed_changes_no_end(handed: tuple[Door, Assignment], monkeypatch: pytest.MonkeyPatch):
+    """How the script ended is known by then."""
+    close = LocalSink.close
+
+    def full(sink: LocalSink) -> None:
+        close(sink)
+        raise LogStoreAway("No space left on device.")
+
+    evidence = Evidence(Cause.EXIT, exit_code=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalSink, "close", full)
+        patch.setattr(run, "run_to_end", lambda _instances: evidence)
+        patch.setattr(type(handed[0]), "stage_out", lambda _door, _evidence: None)
+        assert run.carry_out(*handed) == evidence

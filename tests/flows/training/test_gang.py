@@ -1,0 +1,139 @@
+"""Two instances of one attempt under real launchers."""
+
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from blocks.hosts.loopback import can_bind
+from blocks.logs import LocalSink
+from blocks.platform import Platform
+from blocks.records.words import Wish
+from flows.training.contract import Rank
+from flows.training.door import GivenUp
+from flows.training.gang import is_success, run_together
+from flows.training.instance import Instance, ScriptLog
+from flows.training.staging import stage_in
+from flows.training.verdict import Cause, Evidence
+
+PYTHONS = [Path(sys.executable)] * 2
+# Each leaves a file where the other one sees it, and begins once both are there.
+MEET = """
+    import os, pathlib, sys, time
+    rank, here = int(os.environ["RANK"]), pathlib.Path(os.environ["EM_DATASET_DIGITS"]).parents[2]
+    (here / f"here-{rank}").touch()
+    while not (here / f"here-{1 - rank}").exists():
+        time.sleep(0.02)
+    print("ready", rank, flush=True)
+    """
+Pair = Callable[[str], list[Instance]]
+
+
+@pytest.fixture
+def pair(here: Platform, instance: Callable[..., Instance], tmp_path: Path) -> Iterator[Pair]:
+    """Both instances of an attempt, staged in with a script that begins once both run."""
+    logs: list[ScriptLog] = []
+
+    def made(script: str) -> list[Instance]:
+        code = textwrap.dedent(MEET) + textwrap.dedent(script)
+        (tmp_path / "places" / "code" / "train.py").write_text(code)
+        first = instance(instance_count=2)
+        first.rank = Rank(0, 2, ("127.0.0.1", "127.0.0.1"))
+        training_id = first.assignment.training_id
+        log = ScriptLog(LocalSink(here.settings.home, training_id, 1, 1), training_id, 1, 1)
+        logs.append(log)
+        second = replace(first, rank=replace(first.rank, index=1), root=first.root.with_name("instance-1"), log=log)
+        for one in (first, second):
+            stage_in(one, lambda _what, _share: None)
+        return [first, second]
+
+    yield made
+    for log in logs:
+        log.close()
+
+
+def run(pair: Sequence[Instance], tmp_path: Path, show: Callable[[str], None] = lambda _: None) -> Evidence:
+    evidence, was_signalled = run_together(pair, PYTHONS, tmp_path / "mirror", show)
+    assert not was_signalled
+    return evidence
+
+
+def when_ready(pair: Sequence[Instance], do: Callable[[], object]) -> None:
+    """Do something once both scripts have said that they are ready."""
+
+    def wait() -> None:
+        deadline = time.monotonic() + 20
+        while not all(one.log.last for one in pair) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        do()
+
+    threading.Thread(target=wait).start()
+
+
+def test_both_run_and_end_well(pair: Pair, tmp_path: Path):
+    """They run at the same time, each with its rank; that the attempt runs was told once."""
+    both = pair("")
+    assert is_success(run(both, tmp_path))
+    assert [list(one.log.last) for one in both] == [["ready 0"], ["ready 1"]]
+    assert both[0].door.runs == 1
+
+
+def test_they_meet_at_ports_that_are_free(pair: Pair, tmp_path: Path):
+    """The ports are chosen as they start, one for each, the same for both; each instance can listen at its own."""
+    both = pair("""
+        import socket
+        socket.create_server(("", int(os.environ["MASTER_PORT"]) + rank))
+        print(os.environ["MASTER_PORT"])
+        """)
+    assert is_success(run(both, tmp_path))
+    ports = {one.log.last[-1] for one in both}
+    assert ports == {str(both[0].rank.port)}
+    assert can_bind(both[1].rank.port + 1)
+
+
+def test_the_first_that_fails_ends_the_other(pair: Pair, tmp_path: Path):
+    """The evidence is of the one that failed by itself; the other was ended and could save."""
+    both = pair("""
+        if rank == 1:
+            print("odd data")
+            sys.exit(7)
+        import signal
+        signal.signal(signal.SIGTERM, lambda *_: (print("saved"), sys.exit(1)))
+        time.sleep(60)
+        """)
+    evidence = run(both, tmp_path)
+    assert (evidence.cause, evidence.exit_code, evidence.last_lines[-1]) == (Cause.EXIT, 7, "odd data")
+    assert "saved" in both[0].log.last
+
+
+def test_a_stop_ends_both(pair: Pair, tmp_path: Path):
+    """A wish is obeyed by all instances."""
+    both = pair("time.sleep(60)")
+    when_ready(both, lambda: setattr(both[0].door, "wish", Wish.STOP))
+    assert run(both, tmp_path).cause == Cause.STOPPED
+
+
+def test_an_attempt_that_was_given_up_ends(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where the records say so as the script starts, it is ended, and all is known of that."""
+    both = pair("time.sleep(60)")
+
+    def refuse() -> None:
+        raise GivenUp("This attempt has ended.")
+
+    monkeypatch.setattr(both[0].door, "run", refuse)
+    assert run(both, tmp_path).cause == Cause.STOPPED
+    assert both[0].door.given_up.is_set()
+
+
+def test_both_share_what_is_shown(pair: Pair, tmp_path: Path):
+    """Two that print much show no more lines than one."""
+    shown: list[str] = []
+    began = time.monotonic()
+    run(pair("for n in range(2000): print(n)"), tmp_path, shown.append)
+    assert len(shown) <= 51 * (time.monotonic() - began + 1)
+    assert sum("left out here" in line for line in shown) >= 1
