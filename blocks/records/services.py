@@ -5,37 +5,30 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from blocks.records.errors import RecordError
 from blocks.records.tables import ServiceRecord
 
 
-class NoPortLeft(RecordError):
-    """Every port of the range is given out."""
-
-
-def reserve(session: Session, name: str, kind: str, resource_id: str, ports: range) -> ServiceRecord:
-    """Return the service of this name, with the port it had before; a new one gets the first that is free.
+def reserve(session: Session, name: str, kind: str, resource_id: str, port: int) -> ServiceRecord:
+    """Return the service of this name, with the port it had before; a new one gets the port that is offered.
 
     Args:
-        session: a writing session.
+        session: a writing session; a port that another service has makes it end with `Conflict`.
         name: deterministic, made from the id of what it serves.
         kind: what it is, such as `tensorboard`.
         resource_id: whom it serves.
-        ports: what may be given out.
-
-    Raises:
-        NoPortLeft: all of them are given out.
+        port: what a new one gets.
     """
     found = session.get(ServiceRecord, name)
     if found is not None:
         return found
-    taken = set(session.scalars(select(ServiceRecord.port)))
-    port = next((port for port in ports if port not in taken), None)
-    if port is None:
-        raise NoPortLeft(f"All ports from {ports.start} to {ports.stop - 1} are given out to services.")
     row = ServiceRecord(name=name, kind=kind, resource_id=resource_id, port=port)
     session.add(row)
     return row
+
+
+def ports(session: Session) -> set[int]:
+    """Return every port that is given out."""
+    return set(session.scalars(select(ServiceRecord.port)))
 
 
 def all_of(session: Session, kind: str) -> Sequence[ServiceRecord]:
@@ -43,9 +36,9 @@ def all_of(session: Session, kind: str) -> Sequence[ServiceRecord]:
     return session.scalars(select(ServiceRecord).where(ServiceRecord.kind == kind)).all()
 
 
-def lookup(session: Session, name: str) -> ServiceRecord | None:
-    """Return a service by its name, or None."""
-    return session.get(ServiceRecord, name)
+def lookup(session: Session, name: str, *, hold: bool = False) -> ServiceRecord | None:
+    """Return a service by its name, or None; with `hold` nobody else changes it before the writing session ends."""
+    return session.get(ServiceRecord, name, with_for_update=hold)
 
 
 def forget(session: Session, name: str) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from prefect.logging import get_run_logger
+
 from blocks.platform import Platform
 from flows.control import control_flow, show, verb
 from flows.experiment import reading as experiments
@@ -42,5 +44,5 @@ def find(platform: Platform, training: str, experiment: str) -> tuple[str, Path]
 
 @verb
 def open_over(platform: Platform, resource_id: str, folder: Path) -> str:
-    """Open it and return its page."""
-    return service.start(platform, resource_id, folder)
+    """Open it and return its page; what its environment is made of, the first time, is in the run's log."""
+    return service.start(platform, resource_id, folder, get_run_logger().info)

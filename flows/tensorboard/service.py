@@ -1,6 +1,7 @@
 """TensorBoard as something that stays up: where its files are, open it, say where it is, close it."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from blocks.hosts.errors import HostAway
@@ -13,6 +14,8 @@ from blocks.settings import LOOPBACK
 
 PORTS = 100
 READY_SECONDS = 90.0
+TRIES = 3
+ENDED = {State.STOPPED, State.FAILED, State.ABSENT}
 
 
 def folder(home: Path, experiment_id: str, training_name: str, training_id: str) -> Path:
@@ -25,22 +28,19 @@ def service_name(resource_id: str) -> str:
     return f"tensorboard-{resource_id}"
 
 
-def start(platform: Platform, resource_id: str, log_folder: Path) -> str:
+def start(platform: Platform, resource_id: str, log_folder: Path, progress: Callable[[str], None] | None = None) -> str:
     """Open TensorBoard over a folder and return its page; one that is open already is the same one.
+
+    The first one needs an environment, which takes minutes: each line of that goes to `progress`.
 
     Raises:
         HostAway: it did not answer in time.
         NoFreePort: every port of its range is taken.
+        EnvironmentAway, EnvironmentBroken: its environment cannot be made.
     """
-    python = Environments(platform.settings.home).ensure("tensorboard")
+    python = Environments(platform.settings.home).ensure("tensorboard", progress)
     log_folder.mkdir(parents=True, exist_ok=True)
-    port = _reserve(platform, resource_id)
-    service = _service(platform, resource_id, python, log_folder, port)
-    if not can_bind(port) and not _answers(platform, service):
-        close(platform, resource_id)  # somebody else listens where it was before
-        port = _reserve(platform, resource_id)
-        service = _service(platform, resource_id, python, log_folder, port)
-    platform.host.apply(service)
+    service, port = _bring_up(platform, resource_id, python, log_folder)
     deadline = time.monotonic() + READY_SECONDS
     while not _answers(platform, service):
         seen = platform.host.observe(service.name)
@@ -50,15 +50,30 @@ def start(platform: Platform, resource_id: str, log_folder: Path) -> str:
     return address(service.name, port)
 
 
+def _bring_up(platform: Platform, resource_id: str, python: Path, log_folder: Path) -> tuple[Service, int]:
+    """Have the host run it on the port that the records hold for it; return it with that port."""
+    for _ in range(TRIES):
+        port = _reserve(platform, resource_id)
+        service = _service(platform, resource_id, python, log_folder, port)
+        if not can_bind(port) and not _answers(platform, service):
+            close(platform, resource_id)  # somebody else listens where it was before
+            continue
+        with platform.records.writing() as session:
+            row = services.lookup(session, service.name, hold=True)
+            if row is not None and row.port == port:  # else it was closed since
+                platform.host.apply(service)
+                return service, port
+    raise HostAway(f"TensorBoard for {resource_id} was closed {TRIES} times while it was being opened. Open it again.")
+
+
 def _reserve(platform: Platform, resource_id: str) -> int:
     """Return the port that it has, or else one that nobody listens on."""
     name = service_name(resource_id)
     with platform.records.writing() as session:
         if found := services.lookup(session, name):
             return found.port
-        taken = {row.port for row in services.all_of(session, "tensorboard")}
-        port = free_port(platform.settings.ports.tensorboard_first, PORTS, taken)
-        return services.reserve(session, name, "tensorboard", resource_id, range(port, port + 1)).port
+        port = free_port(platform.settings.ports.tensorboard_first, PORTS, services.ports(session))
+        return services.reserve(session, name, "tensorboard", resource_id, port).port
 
 
 def _service(platform: Platform, resource_id: str, python: Path, log_folder: Path, port: int) -> Service:
@@ -105,17 +120,29 @@ def close(platform: Platform, resource_id: str) -> None:
 
 
 def close_idle(platform: Platform) -> list[str]:
-    """Close every TensorBoard that ended because nobody looked, so that its port is free; return whom they served.
+    """Close every TensorBoard that runs no more, so that its port is free; return whom they served.
+
+    It ended because nobody looked, failed for good, or never came up.
 
     Raises:
         HostAway: the host does not answer.
     """
     with platform.records.reading() as session:
         known = services.all_of(session, "tensorboard")
-    ended = [row.resource_id for row in known if platform.host.observe(row.name).state == State.STOPPED]
-    for resource_id in ended:
-        close(platform, resource_id)
-    return ended
+    return [row.resource_id for row in known if _close_ended(platform, row.name)]
+
+
+def _close_ended(platform: Platform, name: str) -> bool:
+    if platform.host.observe(name).state not in ENDED:
+        return False
+    with platform.records.writing() as session:
+        # Opening holds the record as well: what the host says here is so until the record is gone.
+        held = services.lookup(session, name, hold=True)
+        if held is None or platform.host.observe(name).state not in ENDED:
+            return False
+        platform.host.delete(name)
+        services.forget(session, name)
+        return True
 
 
 def pages(platform: Platform) -> dict[str, str]:

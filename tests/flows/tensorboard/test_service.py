@@ -2,14 +2,16 @@
 
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
 from blocks.hosts import loopback
+from blocks.hosts.errors import HostAway
 from blocks.hosts.service import Observed, Service, State
 from blocks.platform import Platform
 from blocks.pools.environments import Environments
@@ -128,17 +130,86 @@ def test_one_whose_port_was_taken_meanwhile_moves(here: Platform, host: Threads,
     assert host.states["tensorboard-tr-1"] == State.RUNNING
 
 
-def test_those_that_ended_are_closed(here: Platform, host: Threads, tmp_path: Path):
-    """Only those: their records and ports are free, and opened again they are there again."""
+@pytest.mark.parametrize("state", [State.STOPPED, State.FAILED, State.ABSENT])
+def test_those_that_ended_are_closed(here: Platform, host: Threads, tmp_path: Path, state: State):
+    """Only those, however they ended: their records and ports are free, and opened again they are there again."""
     for name in ("tr-1", "tr-2"):
         tensorboard.start(here, name, tmp_path / "tb")
     host.idle("tensorboard-tr-1")
+    host.states["tensorboard-tr-1"] = state
     assert tensorboard.close_idle(here) == ["tr-1"]
     assert tensorboard.close_idle(here) == []
-    with here.records.reading() as session:
-        assert [row.resource_id for row in services.all_of(session, "tensorboard")] == ["tr-2"]
+    assert recorded(here) == ["tr-2"]
     assert "tensorboard-tr-1" not in host.states
     assert tensorboard.start(here, "tr-1", tmp_path / "tb")
+
+
+def recorded(here: Platform) -> list[str]:
+    with here.records.reading() as session:
+        return [row.resource_id for row in services.all_of(session, "tensorboard")]
+
+
+def test_one_that_is_closed_while_it_is_opened_is_in_the_records(
+    here: Platform, host: Threads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The ended one is closed after its port was looked up and before it runs again: what runs then is recorded."""
+    tensorboard.start(here, "tr-1", tmp_path / "tb")
+    host.idle("tensorboard-tr-1")
+    reserve, closed = tensorboard._reserve, list[list[str]]()
+
+    def reserve_and_lose(*words: Any) -> int:
+        port = reserve(*words)
+        if not closed:
+            closed.append(tensorboard.close_idle(here))
+        return port
+
+    monkeypatch.setattr(tensorboard, "_reserve", reserve_and_lose)
+    page = tensorboard.start(here, "tr-1", tmp_path / "tb")
+    assert closed == [["tr-1"]]
+    assert recorded(here) == ["tr-1"]
+    assert tensorboard.page(here, "tr-1") == page
+
+
+def test_one_that_is_opened_while_it_is_closed_stays(
+    here: Platform, host: Threads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Opened again after it was seen to have ended and before it is closed, it is not closed."""
+    tensorboard.start(here, "tr-1", tmp_path / "tb")
+    host.idle("tensorboard-tr-1")
+    observe, pages = host.observe, list[str]()
+
+    def observe_and_open(name: str) -> Observed:
+        seen = observe(name)
+        if not pages:
+            pages.append("")
+            pages.append(tensorboard.start(here, "tr-1", tmp_path / "tb"))
+        return seen
+
+    monkeypatch.setattr(host, "observe", observe_and_open)
+    assert tensorboard.close_idle(here) == []
+    assert tensorboard.page(here, "tr-1") == pages[-1]
+
+
+def test_one_that_never_comes_to_rest_is_told(here: Platform, host: Threads, tmp_path: Path, monkeypatch):
+    """Closed every time before it runs, opening it ends with an error."""
+    reserve = tensorboard._reserve
+    monkeypatch.setattr(tensorboard, "_reserve", lambda *words: (reserve(*words), tensorboard.close_idle(here))[0])
+    with pytest.raises(HostAway, match=r"Open it again"):
+        tensorboard.start(here, "tr-1", tmp_path / "tb")
+    assert host.applied == []
+
+
+def test_the_making_of_its_environment_is_told(here: Platform, host: Threads, tmp_path: Path, monkeypatch):
+    """Who opens the first one hears each line of what takes minutes."""
+    lines: list[str] = []
+
+    def ensure(_environments: Environments, name: str, progress: Callable[[str], None]) -> Path:
+        progress(f"making {name}")
+        return Path(sys.executable)
+
+    monkeypatch.setattr(Environments, "ensure", ensure)
+    tensorboard.start(here, "tr-1", tmp_path / "tb", lines.append)
+    assert lines == ["making tensorboard"]
 
 
 def test_an_experiment_takes_its_tensorboard_along(here: Platform, host: Threads, tmp_path: Path, make):
