@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import structlog
 
@@ -22,12 +23,12 @@ from blocks.pools.runs import Runs
 from blocks.records import attempt as verbs
 from blocks.records import trainings
 from blocks.records.tables import Attempt, Training, now
-from blocks.records.transitions import allowed, transition
+from blocks.records.transitions import allowed, note, transition
 from blocks.records.words import ExperimentState, Phase, Reason, TrainingState, Wish
 from blocks.tracking import RunStatus
 from flows.controller.pulse import Pulse
 from flows.reconcile.repair import reconcile
-from flows.reconcile.tidy import tidy
+from flows.reconcile.tidy import tidy, untidied
 from flows.tensorboard import service as tensorboard
 from flows.training.queue import Held, Want, take_turns
 
@@ -38,6 +39,7 @@ TIDY_SECONDS = 5.0
 STEP_PATIENCE_SECONDS = 60.0
 HEAL_PATIENCE_SECONDS = 600.0  # many attempts may end at once, each with its script's grace
 TIDY_PATIENCE_SECONDS = 3600.0
+KEEPING = timedelta(minutes=10)  # for which a next attempt waits until what the last one left is kept
 # Each start loads this machine's processors and Prefect's database for seconds: many at once end as crashes. A pool
 # that is not named here has a scheduler of its own.
 STARTS_AT_ONCE = {"process": 4}
@@ -151,18 +153,22 @@ class Watch:
     def grant(self) -> None:
         """Lease the machine to those whose turn it is, and tell the others what they wait for."""
         with self.platform.records.reading() as session:
-            if not trainings.waiting(session):
-                return
+            seen = trainings.waiting(session)
+        if not seen:
+            return
         # Before the transaction, which holds up every beat: files, and every process of the machine.
         catalogue, machine, alive = self.platform.catalogue, this_machine(), processes.running()
+        left = {row.id: untidied(self.platform.settings.home, row) for row in seen}
         with self.platform.records.writing() as session:
-            waiting = {row.id: row for row in trainings.waiting(session) if row.wish == Wish.NONE}
+            waiting = {row.id: row for row in trainings.waiting(session) if row.wish == Wish.NONE and row.id in left}
             wants = list[Want]()
             for row in waiting.values():
                 size = catalogue.instance_type(row.instance_type)
                 if size is None or catalogue.image(row.image) is None:
                     missing = row.instance_type if size is None else row.image
                     row.message = f"waits for {missing}, which is no longer in the catalogue"
+                elif told := _waits_for(left[row.id]):
+                    row.message = told
                 else:
                     wants.append(_want(row, size))
             # What has ended holds its lease for as long as something of it still runs.
@@ -175,6 +181,9 @@ class Watch:
                     gpus = turn.grants[want.training_id]
                     verbs.grant(session, row, machine="this machine", memory_bytes=want.memory_bytes, gpus=gpus)
                     row.message, row.retry_at = "", None
+                    if earlier := left[row.id]:
+                        what = f"what attempt {earlier.number} left is not kept yet; the next goes on without it"
+                        note(session, row, f"Warning: {what}.")
                 elif row.message != turn.waits[want.training_id]:
                     row.message = turn.waits[want.training_id]
 
@@ -262,6 +271,13 @@ class Watch:
                 transition(session, row, to, reason=reason, message=message)
 
 
+def _waits_for(earlier: Attempt | None) -> str:
+    """Return what a next attempt waits for while what an earlier one left is still to be kept, for some time."""
+    if earlier is None or earlier.ended_at is None or now() - earlier.ended_at > KEEPING:
+        return ""
+    return f"waits until what attempt {earlier.number} left on this machine is kept"
+
+
 def _want(row: Training, size: InstanceType) -> Want:
     count = int(row.request["instance_count"])
-    return Want(row.id, row.name, size.memory_bytes * count, size.gpus * count, row.retry_at)
+    return Want(row.id, row.name, size.memory_bytes * count, size.gpus * count, row.retry_at, size.gpu_kind)

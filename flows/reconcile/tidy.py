@@ -1,12 +1,14 @@
 """Remove the folders of attempts that have ended, once what is worth keeping in them is kept.
 
-A folder that is there is the note that something is left to do: what fails is found again at the next look.
+A folder that is there is the note that something is left to keep: what fails is found again at the next look. Once all
+is kept it is renamed, and of that only the removal is left to do.
 """
 
 import fcntl
+import os
 import shutil
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from blocks.errors import BlockError, Permanent
 from blocks.platform import Platform
 from blocks.pools import processes
 from blocks.records import attempt as verbs
+from blocks.records import trainings
 from blocks.records.tables import Attempt, Training, now
 from blocks.records.transitions import note
 from blocks.records.words import TrainingState
@@ -23,6 +26,7 @@ from flows.training.assignment import work_folder
 from flows.training.salvage import salvage, withdraw_model
 
 PATIENCE = timedelta(hours=1)  # how long a place that is away is tried: the folder takes room
+KEPT = ".kept"  # how the name of a folder ends of which all is kept
 
 log = structlog.get_logger("tidy")
 
@@ -36,6 +40,8 @@ def tidy(platform: Platform) -> list[str]:
         if not mine:
             return []
         _clear_kept(platform)
+        for folder in root.glob(f"*{KEPT}"):  # of a tidying that was killed, or what could not be removed
+            _remove(folder)
         return [attempt_id for attempt_id in _left(platform, root) if _clear(platform, attempt_id)]
 
 
@@ -44,13 +50,14 @@ def _clear_kept(platform: Platform) -> None:
     for folder in (platform.settings.home / "kept").glob("*"):
         with platform.records.reading() as session:
             row = session.get(Training, folder.name)
-        if row is not None and row.state == TrainingState.COMPLETE:
+            has_completed = row is not None and trainings.has_been(session, row, TrainingState.COMPLETE)
+        if has_completed:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _left(platform: Platform, root: Path) -> list[str]:
     # Folders first: one that is made while we look belongs to an attempt that we then know.
-    there = [folder.name for folder in root.iterdir() if folder.is_dir()]
+    there = [folder.name for folder in root.iterdir() if folder.is_dir() and folder.suffix != KEPT]
     with platform.records.reading() as session:
         wanted = {row.id for row in verbs.open_attempts(session)}
     # What still runs may still write, or read.
@@ -58,16 +65,46 @@ def _left(platform: Platform, root: Path) -> list[str]:
     return [attempt_id for attempt_id in there if attempt_id not in wanted and attempt_id not in alive]
 
 
+def untidied(home: Path, training: Training) -> Attempt | None:
+    """Return the latest attempt that has ended and whose folder is still to be tidied, or None.
+
+    Until then a next attempt could go on from an older checkpoint than there is, and lose its model's marker.
+    """
+    left = [a for a in training.attempts if a.ended_at is not None and work_folder(home, a.id).is_dir()]
+    return left[-1] if left else None
+
+
 def _clear(platform: Platform, attempt_id: str) -> bool:
-    """Keep what an attempt left, then remove its folder; returns whether it was removed."""
+    """Keep what an attempt left, then remove its folder; returns whether all is kept."""
+    folder = work_folder(platform.settings.home, attempt_id)
     try:
+        _open_up(folder)
         _keep(platform, attempt_id)
+        kept = folder.rename(folder.with_name(f"{attempt_id}{KEPT}"))
+        if not _remove(kept):
+            log.warning("not removed", folder=str(kept))
+            _warn(platform, attempt_id, f"could not be removed from this machine; remove {kept} by hand")
     except Exception:
         # One that cannot be cleared must not keep the others from it; it is found again.
         log.exception("not tidied", attempt=attempt_id)
         return False
-    shutil.rmtree(work_folder(platform.settings.home, attempt_id), ignore_errors=True)
     return True
+
+
+def _open_up(folder: Path) -> None:
+    """Let us into every folder of a tree: a script may have closed some."""
+    with suppress(OSError):
+        folder.chmod(0o700)
+    for parent, names, _ in os.walk(folder):  # from above, so that it enters what was just opened
+        for inner in (Path(parent, name) for name in names):
+            if not inner.is_symlink():
+                with suppress(OSError):  # another user's: the removal tells of it
+                    inner.chmod(0o700)
+
+
+def _remove(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def _keep(platform: Platform, attempt_id: str) -> None:
@@ -78,17 +115,17 @@ def _keep(platform: Platform, attempt_id: str) -> None:
     for step in (withdraw_model, salvage):
         try:
             step(platform, attempt_id)
-        except BlockError as error:
+        except (BlockError, OSError) as error:
             if not isinstance(error, Permanent) and now() - row.ended_at < PATIENCE:
                 raise
-            _give_up(platform, attempt_id, str(error))
+            _warn(platform, attempt_id, f"could not be kept: {error}")
 
 
-def _give_up(platform: Platform, attempt_id: str, why: str) -> None:
+def _warn(platform: Platform, attempt_id: str, what: str) -> None:
     with platform.records.writing() as session:
         row = session.get(Attempt, attempt_id)
         if row is not None:
-            note(session, row.training, f"Warning: what attempt {row.number} left could not be kept: {why}")
+            note(session, row.training, f"Warning: what attempt {row.number} left {what}")
 
 
 @contextmanager

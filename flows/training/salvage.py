@@ -4,6 +4,7 @@ Called for attempts that have ended and of which nothing runs any more, before t
 """
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 from blocks.platform import Platform
@@ -15,7 +16,7 @@ from blocks.storage.errors import NotFound
 from blocks.storage.location import DERIVED_LIMIT, Location, parse
 from blocks.storage.storage import Storage
 from flows.training.assignment import checkpoints_of, output_of, work_folder
-from flows.training.checkpoint import beside, commit, files_of, signature
+from flows.training.checkpoint import Committed, beside, commit, files_of, forget, signature
 from flows.training.keeper import KEEP
 from flows.training.model import marker
 from flows.training.spec import TrainingSpec
@@ -50,28 +51,51 @@ def salvage(platform: Platform, attempt_id: str) -> None:
     """
     with platform.records.reading() as session:
         attempt = session.get_one(Attempt, attempt_id)
-        training, own = attempt.training, attempt.checkpoints
+        training = attempt.training
+        has_completed = trainings.has_been(session, training, TrainingState.COMPLETE)
         known = [c.path for a in training.attempts if a.number <= attempt.number for c in a.checkpoints]
     spec = TrainingSpec.model_validate(training.request)
     root = checkpoints_of(spec, training.id, attempt.number)
     folder = work_folder(platform.settings.home, attempt.id) / "instance-0" / "checkpoint"
-    if not root or training.state == TrainingState.COMPLETE or not signature(folder):
+    if not root or has_completed or not signature(folder):
+        return
+    storage = platform.afresh().storage
+    number = max((c.number for c in attempt.checkpoints), default=0) + 1
+    place = parse(f"{root}/checkpoint-{number}", DERIVED_LIMIT)
+    if untold := committed_at(storage, place, attempt.id, number):
+        _tell(platform, attempt.id, untold)
+        known, number = [*known, untold.path], number + 1
+        place = parse(f"{root}/checkpoint-{number}", DERIVED_LIMIT)
+    if known and _is_same(storage, folder, known[-1]):
         return
     if training.state not in TERMINAL and not is_whole(folder):
         return
-    storage = platform.afresh().storage
-    if known and _is_same(storage, folder, known[-1]):
-        return
-    number = max((c.number for c in own), default=0) + 1
-    place = parse(f"{root}/checkpoint-{number}", DERIVED_LIMIT)
-    # What the run had sent of its own next one is not this; its marker goes first.
-    for gone in (beside(place, ".committed"), beside(place, ".manifest.json"), place):
-        storage.delete(gone)
-    done = commit(storage, folder, place, attempt.id, number)
+    forget(storage, place)  # what the run had sent of its own next one is not this
+    _tell(platform, attempt.id, commit(storage, folder, place, attempt.id, number))
+
+
+def _tell(platform: Platform, attempt_id: str, done: Committed) -> None:
     with platform.records.writing() as session:
-        fresh = session.get(Attempt, attempt.id)
+        fresh = session.get(Attempt, attempt_id)
         if fresh is not None:
-            verbs.checkpoint(session, fresh, number, done.path, files=done.files, size=done.bytes, keep=KEEP)
+            verbs.checkpoint(session, fresh, done.number, done.path, files=done.files, size=done.bytes, keep=KEEP)
+
+
+def committed_at(storage: Storage, place: Location, attempt_id: str, number: int) -> Committed | None:
+    """Return the checkpoint that an attempt committed there and was killed before it told of it; None without one.
+
+    Its marker is that of its manifest, its manifest is the attempt's, and every file is there with its size.
+    """
+    try:
+        mark, said = (storage.read(beside(place, suffix)) for suffix in (".committed", ".manifest.json"))
+        manifest = json.loads(said)
+    except (NotFound, ValueError):
+        return None
+    if sha256(said).hexdigest().encode() != mark.strip() or manifest["attempt"] != attempt_id:
+        return None
+    there = {entry.key: entry.size for entry in storage.entries(place)}
+    sizes = {file["path"]: file["size"] for file in manifest["files"]}
+    return Committed(number, str(place), len(sizes), sum(sizes.values())) if sizes.items() <= there.items() else None
 
 
 def is_whole(folder: Path) -> bool:

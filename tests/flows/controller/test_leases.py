@@ -14,9 +14,9 @@ from blocks.pools import processes
 from blocks.pools.errors import NotDeployed, PrefectAway
 from blocks.records import attempt as verbs
 from blocks.records import trainings
-from blocks.records.tables import Attempt
+from blocks.records.tables import Attempt, now
 from blocks.records.words import TrainingState, Wish
-from flows.controller.watch import Watch
+from flows.controller.watch import KEEPING, Watch
 from tests.flows.controller.conftest import SECRET, FakeRuns, catalogue, training
 
 T = TrainingState
@@ -72,6 +72,38 @@ def test_what_still_runs_holds_its_lease(here: Platform, watch: Watch, make: Cal
         script.communicate("\n", timeout=10)
     watch.grant()
     assert len(training(here, second).attempts) == 1
+
+
+def test_a_next_attempt_waits_for_what_the_last_one_left(here: Platform, watch: Watch, make: Callable[..., str]):
+    """Its checkpoint is on its way from this machine; nobody else waits, and after ten minutes it does not either."""
+    training_id, other = make(), make()
+    with here.records.writing() as session:
+        attempt = verbs.grant(session, trainings.find(session, training_id), machine="here", memory_bytes=1, gpus=[])
+        verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
+    folder = here.settings.home / "work" / attempt.id
+    folder.mkdir(parents=True)
+    watch.grant()
+    assert training(here, training_id).message == "waits until what attempt 1 left on this machine is kept"
+    assert len(training(here, other).attempts) == 1
+    with here.records.writing() as session:
+        session.get(Attempt, attempt.id).ended_at = now() - KEEPING
+    watch.grant()
+    assert len(training(here, training_id).attempts) == 2
+    with here.records.reading() as session:
+        told = trainings.events_of(session, "training", training_id)[-1].message
+    assert told == "Warning: what attempt 1 left is not kept yet; the next goes on without it."
+
+
+def test_once_all_is_kept_the_next_attempt_starts(here: Platform, watch: Watch, make: Callable[..., str]):
+    """It waits for the folder alone: what is tidied holds it up no longer, and nothing is warned of."""
+    training_id = make()
+    with here.records.writing() as session:
+        attempt = verbs.grant(session, trainings.find(session, training_id), machine="here", memory_bytes=1, gpus=[])
+        verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
+    (here.settings.home / "work" / attempt.id).mkdir(parents=True)
+    watch.tidy()
+    watch.grant()
+    assert len(training(here, training_id).attempts) == 2
 
 
 @pytest.mark.parametrize("wish", [Wish.STOP, Wish.SUSPEND])

@@ -176,7 +176,7 @@ def test_only_open_attempts_end_and_only_ended_ones_are_killed(seen: Seen):
 
 @given(SEEN)
 def test_no_lease_is_held_for_ever(seen: Seen):
-    """However an attempt looks, once it is silent for longer than every limit it is ended; only Prefect is waited for."""
+    """Once it is silent for longer than every limit it is ended, however it looks; only Prefect is waited for."""
     later = NOW + CLAIM + LEASE + timedelta(seconds=2000)
     if seen.open and (seen.claimed or seen.submitted_at or seen.refused):
         assert find([seen], later, LONG_AGO)[0].repair == Repair.END

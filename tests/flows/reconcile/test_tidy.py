@@ -1,9 +1,11 @@
 """What ended attempts leave: kept where it is worth it, withdrawn where it must not count, then removed."""
 
 import fcntl
+import os
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,10 @@ from blocks.records import attempt as verbs
 from blocks.records import trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.words import TrainingState
-from blocks.storage.location import parse
+from blocks.storage.location import Location, parse
 from flows.reconcile import tidy as tidying
 from flows.reconcile.tidy import tidy
-from flows.training.checkpoint import commit
+from flows.training.checkpoint import beside, commit
 
 T = TrainingState
 Ended = Callable[..., str]
@@ -82,16 +84,52 @@ def test_what_was_sent_already_is_not_sent_again(here: Platform, ended: Ended, a
     assert [path.rpartition("-")[2] for path in kept(attempt_of, attempt_id)] == ["4", "5"]
 
 
-def test_what_was_half_sent_is_replaced(here: Platform, ended: Ended, attempt_of: Any, places: Any, tmp_path: Path):
-    """A commit that was never told of is not mixed with what lies in the folder now."""
+@pytest.fixture
+def sent(here: Platform, places: Any, tmp_path: Path) -> Callable[[str], Location]:
+    """Commit another checkpoint of an attempt than lies in its folder, as a run that was killed before it told."""
+
+    def go(attempt_id: str) -> Location:
+        (tmp_path / "older").mkdir()
+        (tmp_path / "older" / "other").write_text("old")
+        root = f"{places['checkpoint_path']}/{attempt_id.removesuffix('-a1')}/attempt-1"
+        commit(here.storage, tmp_path / "older", place := parse(f"{root}/checkpoint-1"), attempt_id, 1)
+        return place
+
+    return go
+
+
+@pytest.mark.parametrize("lacks", ["its marker", "its manifest", "a file", "a whole file", "its attempt"])
+def test_what_was_half_sent_is_replaced(here: Platform, ended: Ended, attempt_of: Any, sent: Any, lacks: str):
+    """What is not whole, or is not this attempt's, is not mixed with what lies in the folder now."""
     attempt_id = ended(T.STOPPED, {"weights": "new"})
-    training_id = attempt_id.removesuffix("-a1")
-    (tmp_path / "older").mkdir()
-    (tmp_path / "older" / "other").write_text("old")
-    place = parse(f"{places['checkpoint_path']}/{training_id}/attempt-1/checkpoint-1")
-    commit(here.storage, tmp_path / "older", place, attempt_id, 1)
+    place = sent(attempt_id)
+    manifest = beside(place, ".manifest.json")
+    if lacks == "a whole file":
+        here.storage.write(place / "other", b"o")
+    elif lacks == "its attempt":
+        said = here.storage.read(manifest).replace(attempt_id.encode(), b"tr-other-a1")
+        here.storage.write(manifest, said)
+        here.storage.write(beside(place, ".committed"), sha256(said).hexdigest().encode())
+    else:
+        gone = {"its marker": beside(place, ".committed"), "its manifest": manifest, "a file": place / "other"}
+        here.storage.delete(gone[lacks])
     tidy(here)
+    assert kept(attempt_of, attempt_id) == [str(place)]
     assert [entry.key for entry in here.storage.entries(place)] == ["weights"]
+
+
+@pytest.mark.parametrize("to", [T.STOPPED, T.CREATE_IN_PROGRESS])
+def test_what_was_committed_and_never_told_counts(
+    here: Platform, ended: Ended, attempt_of: Any, sent: Any, to: TrainingState
+):
+    """A run that was killed between its marker and its word has kept a checkpoint; what came after it is the next."""
+    attempt_id = ended(to, {"weights": "new"})
+    place = sent(attempt_id)
+    tidy(here)
+    found = attempt_of(attempt_id).checkpoints
+    assert (found[0].path, found[0].files, found[0].bytes) == (str(place), 1, 3)
+    assert len(found) == (2 if to == T.STOPPED else 1)  # what may be torn is no checkpoint to go on from
+    assert [entry.key for entry in here.storage.entries(place)] == ["other"]
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
@@ -141,6 +179,64 @@ def test_what_will_never_be_kept_is_given_up(here: Platform, ended: Ended, monke
     monkeypatch.setattr(tidying, "salvage", refuse)
     assert tidy(here) == [attempt_id]
     assert "no such bucket" in last_event(here, attempt_id)
+
+
+def test_a_folder_that_a_script_closed_is_tidied(here: Platform, ended: Ended, attempt_of: Any, unprivileged: Any):
+    """What may not be written, or not even be listed, is opened, kept and removed; what a link leads to is left."""
+    attempt_id = ended(T.STOPPED, {"weights": "new"})
+    folder, outside = checkpoint_folder(here, attempt_id), here.settings.home / "outside"
+    closed = {folder / "written": 0o555, folder / "secret": 0o000, outside: 0o555}
+    for inner in closed:
+        inner.mkdir()
+        (inner / "file").write_text("x")
+    (folder / "link").symlink_to(outside)
+    give_away(here.settings.home.parent)
+    for inner, mode in closed.items():
+        inner.chmod(mode)
+    unprivileged()
+    assert tidy(here) == [attempt_id]
+    assert list((here.settings.home / "work").iterdir()) == []
+    assert outside.stat().st_mode & 0o777 == 0o555
+    assert [c.files for c in attempt_of(attempt_id).checkpoints] == [3]
+
+
+def test_what_cannot_be_removed_is_told_once(here: Platform, ended: Ended, monkeypatch: pytest.MonkeyPatch):
+    """What it holds is kept once, it is named to a person, and nothing is asked of any place again."""
+    attempt_id = ended(T.STOPPED, {"weights": "new"})
+    monkeypatch.setattr(tidying.shutil, "rmtree", lambda *_given, **_how: None)
+    assert tidy(here) == [attempt_id]
+    told = last_event(here, attempt_id)
+    assert f"{attempt_id}.kept by hand" in told
+    monkeypatch.setattr(tidying, "salvage", lambda *_given: 1 / 0)
+    assert tidy(here) == []
+    assert last_event(here, attempt_id) == told
+    monkeypatch.undo()
+    tidy(here)
+    assert list((here.settings.home / "work").iterdir()) == []
+
+
+def test_a_disk_that_cannot_be_read_is_given_up_in_the_end(
+    here: Platform, ended: Ended, monkeypatch: pytest.MonkeyPatch
+):
+    """A fault of the machine's own is tried again, and for no longer than a place that is away."""
+    fresh, old = ended(T.STOPPED, {}), ended(T.STOPPED, {}, ago=3700)
+
+    def fail(*_given: Any) -> None:
+        raise OSError("Input/output error")
+
+    monkeypatch.setattr(tidying, "salvage", fail)
+    assert tidy(here) == [old]
+    assert "Input/output error" in last_event(here, old)
+    assert (here.settings.home / "work" / fresh).is_dir()
+
+
+def give_away(root: Path) -> None:
+    """Give a test's folders to the user that `unprivileged` becomes, and let it reach them."""
+    if os.geteuid() == 0:
+        for path in (root, *root.rglob("*")):
+            os.chown(path, 65534, 65534, follow_symlinks=False)
+        for above in (one for one in root.parents if one.stat().st_mode & 0o055 != 0o055):
+            above.chmod(0o755)
 
 
 def last_event(here: Platform, attempt_id: str) -> str:
