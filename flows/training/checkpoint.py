@@ -16,12 +16,16 @@ from pathlib import Path
 from blocks.errors import Permanent
 from blocks.storage.errors import AlreadyThere, BadPath
 from blocks.storage.location import DERIVED_LIMIT, Location, parse
+from blocks.storage.os_errors import os_faults
 from blocks.storage.storage import Storage
 from blocks.storage.store import Progress
 from blocks.storage.walk import walk
 
 Signature = Mapping[str, tuple[int, int]]
 """Relative path to size (bytes) and modification time (ns) of every file of a folder."""
+
+MANIFEST_LIMIT = 1 << 28
+"""Bytes of a manifest: enough for as many files as a walk finds."""
 
 OWN_FOLDER = re.compile(r"tr-[0-9a-f]{12}/")
 """What the platform itself puts below a checkpoint path: a folder a training."""
@@ -51,12 +55,17 @@ class Look:
 
 
 def look(folder: Path) -> Look:
-    """Return what lies in a folder now; links that stay in it are followed, what vanishes meanwhile is not there."""
+    """Return what lies in a folder now; links that stay in it are followed, what vanishes meanwhile is not there.
+
+    Raises:
+        blocks.storage.errors.StorageError: a folder cannot be listed, or has too many files.
+    """
     left_out: list[str] = []
     found: dict[str, tuple[int, int]] = {}
     if folder.is_dir():
-        for file in walk(folder, folder, lambda key, reason: left_out.append(f"{key}: {reason}")):
-            found[file.key] = (file.status.st_size, file.status.st_mtime_ns)
+        with os_faults(folder, "look through"):
+            for file in walk(folder, folder, lambda key, reason: left_out.append(f"{key}: {reason}")):
+                found[file.key] = (file.status.st_size, file.status.st_mtime_ns)
     return Look(dict(sorted(found.items())), tuple(left_out))
 
 
@@ -139,7 +148,7 @@ def fetch_committed(storage: Storage, path: str, into: Path, progress: Progress 
     place = parse(path, DERIVED_LIMIT)
     if storage.stat(marker := beside(place, ".committed")) is None:
         raise Damaged(f"The checkpoint {path} has no marker: it was deleted, or never committed.")
-    manifest = storage.read(beside(place, ".manifest.json"))
+    manifest = storage.read(beside(place, ".manifest.json"), MANIFEST_LIMIT)
     if hashlib.sha256(manifest).hexdigest().encode() != storage.read(marker).strip():
         raise Damaged(f"The manifest of the checkpoint {path} is not the one that was committed.")
     listed = {entry["path"] for entry in json.loads(manifest)["files"]}

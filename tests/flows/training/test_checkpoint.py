@@ -1,5 +1,6 @@
 """Checkpoints: committed, fetched again, and verified."""
 
+import errno
 import json
 import os
 import threading
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from blocks.storage.errors import NotFound
+from blocks.storage.errors import AccessDenied, NotFound
 from blocks.storage.location import Location, parse
 from blocks.storage.storage import Storage
+from blocks.storage.store import READ_LIMIT
+from flows.training import checkpoint
 from flows.training.checkpoint import (
     Committed,
     Damaged,
@@ -21,6 +24,7 @@ from flows.training.checkpoint import (
     fetch_committed,
     files_of,
     look,
+    manifest_of,
     signature,
 )
 from tests.flows.training.folders import FILES, content, fill
@@ -58,6 +62,30 @@ def test_links_inside_are_files_of_a_checkpoint(storage: Storage, place: Locatio
     assert [file["path"] for file in files_of(folder, place)] == list(seen.files)
     assert fetch(storage, str(place), tmp_path / "back")
     assert content(tmp_path / "back") == {"a.pt": b"1", "last.pt": b"1", "deep/b": b"22", "linked/b": b"22"}
+
+
+def test_a_folder_that_cannot_be_listed_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """It is never passed over in silence: what lies in it would be missing when the training goes on."""
+    fill(folder, {"a": b"1", "closed/b": b"2"})
+    scandir = os.scandir
+
+    def denied(path: Path) -> object:
+        if path == folder / "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(AccessDenied, match="closed"):
+        look(folder)
+
+
+def test_a_checkpoint_of_very_many_files_comes_back(
+    storage: Storage, place: Location, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its manifest may be larger than what is read at once of any other file."""
+    monkeypatch.setattr(checkpoint, "manifest_of", lambda *given: manifest_of(*given) + b" " * READ_LIMIT)
+    commit(storage, fill(folder), place, "a", 1)
+    assert fetch(storage, str(place), tmp_path / "back")
 
 
 def test_what_others_put_below_a_checkpoint_is_no_part_of_it(
