@@ -14,6 +14,15 @@ from flows.cli.training_page import print_page
 from flows.faults import Fault, Refused
 from flows.training import reading
 
+NO_FIELDS = {
+    "file",
+    "hp",
+    "data_set",
+    "tag",
+    "wait",
+    "as_json",
+}  # options that are no field as they are
+
 
 def create(  # noqa: PLR0913, PLR0917
     file: Annotated[Path | None, typer.Option(help="A request as YAML or JSON; options go before it.")] = None,
@@ -40,17 +49,8 @@ def create(  # noqa: PLR0913, PLR0917
     as_json: AsJson = False,
 ) -> None:
     """Create a training."""
-    given = {key: value for key, value in locals().items() if value not in (None, [])}
-    for ours in ("file", "hp", "data_set", "tag", "wait", "as_json"):
-        given.pop(ours, None)
-    request = _request_file(file) | given
-    before: Any = request.get("hyperparameters") or {}
-    if hp and isinstance(before, dict):  # anything else is told as a fault, with all others
-        request["hyperparameters"] = before | pairs(hp, "hp")
-    if data_set:
-        request["data_sets"] = [{"name": key, "path": path} for key, path in pairs(data_set, "data-set").items()]
-    if tag:
-        request["tags"] = pairs(tag, "tag")
+    given = {key: value for key, value in locals().items() if key not in NO_FIELDS and value is not None}
+    request = _with_pairs(_request_file(file) | given, hp, data_set, tag)
     from flows import api
 
     made = api.create_training(**_with_places(request))
@@ -72,6 +72,18 @@ def _request_file(file: Path | None) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Refused([Fault("file", str(file), "holds no fields and values", "Write name: …, experiment: …")])
     return {str(key): value for key, value in found.items()}  # pyright: ignore
+
+
+def _with_pairs(request: dict[str, Any], hp: list[str], data_set: list[str], tag: list[str]) -> dict[str, Any]:
+    """Put in what is given as key=value: a hyperparameter beside those of the file, the others in their place."""
+    before: Any = request.get("hyperparameters") or {}
+    if hp and isinstance(before, dict):  # anything else is told as a fault, with all others
+        request["hyperparameters"] = before | pairs(hp, "hp")
+    if data_set:
+        request["data_sets"] = [{"name": key, "path": path} for key, path in pairs(data_set, "data-set").items()]
+    if tag:
+        request["tags"] = pairs(tag, "tag")
+    return request
 
 
 def _with_places(request: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from flows.names import composed, lookup_faults, path_problem
 from flows.training import arguments, data_size
 from flows.training.fields import request_key_faults
 from flows.training.spec import TrainingSpec, catalogue_faults, parse, request_faults, whole_number
+from flows.training.spec import warnings as spec_warnings
 
 SOURCE_BYTES = 1 << 20
 COUNT_SECONDS = 10.0  # for the sizes of all data sets together: a list of a million objects is a thousand requests
@@ -58,7 +59,8 @@ def check(platform: Platform, raw: Mapping[str, object], machine: Machine | None
     if faults := request_faults(raw, more + request_key_faults(request_key)):
         raise Refused(faults)
     spec = parse(raw)
-    return Checked(spec, warnings + arguments.warnings(spec.hyperparameters, source, spec.entry_point))
+    warnings += spec_warnings(spec) + arguments.warnings(spec.hyperparameters, source, spec.entry_point)
+    return Checked(spec, warnings)
 
 
 def _experiment_faults(platform: Platform, name: object) -> list[Fault]:

@@ -3,11 +3,12 @@
 `train`, the flow that carries a training out, is in `flows.training.run`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from blocks.platform import Platform
+from blocks.records.words import TrainingState
 from flows.change import asked
 from flows.control import control_flow, show
 from flows.experiment import flow as experiment_flow
@@ -18,20 +19,7 @@ from flows.training import board, work
 from flows.training.fields import MOST_DATA_SETS, DataSet, EntryPoint
 from flows.training.spec import MOST_INSTANCES, MOST_PROCESSES, MOST_STORAGE_GB
 
-State = Literal[
-    "CREATE_REQUESTED",
-    "CREATE_IN_PROGRESS",
-    "RUNNING",
-    "COMPLETE_IN_PROGRESS",
-    "COMPLETE",
-    "STOP_IN_PROGRESS",
-    "STOPPED",
-    "FAIL_TRAIN_IN_PROGRESS",
-    "FAIL_TRAIN",
-    "CREATE_FAILED",
-    "DELETE_IN_PROGRESS",
-    "DELETE_FAILED",
-]
+State = Annotated[str, Field(json_schema_extra={"enum": [*TrainingState]})]  # a drop-down in Prefect's form
 
 
 @control_flow("create-training")

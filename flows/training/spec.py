@@ -86,13 +86,12 @@ def request_faults(raw: Mapping[str, object], more: Iterable[Fault] = ()) -> lis
     return all_faults(TrainingSpec, raw, [*rule_faults(raw), *more])
 
 
-def changed(spec: TrainingSpec, changes: Mapping[str, object]) -> TrainingSpec:
-    """Return a copy with some fields changed; hyperparameters, data sets and tags are replaced as a whole.
-
-    Raises:
-        Refused: with every fault of the copy, also a field that does not exist.
-    """
-    return parse({**spec.model_dump(mode="json"), **changes})
+def warnings(spec: TrainingSpec) -> list[str]:
+    """Say what a training that can be made will not do, and its sender may expect."""
+    if spec.instance_count == 1:
+        return []
+    kept = "the model, the checkpoints and TensorBoard's files are taken from instance 0 alone"
+    return [f"{kept}; what the script writes on the other {spec.instance_count - 1} is not kept."]
 
 
 def digest(spec: TrainingSpec) -> str:

@@ -1,6 +1,5 @@
 """What may be asked of a training."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 
 from blocks.catalogue.catalogue import GIB, Catalogue, Machine
 from flows.faults import Refused
-from flows.training.spec import TrainingSpec, catalogue_faults, changed, digest, parse, request_faults
+from flows.training.spec import TrainingSpec, catalogue_faults, digest, parse, request_faults, warnings
 
 GOOD: dict[str, object] = {
     "name": "digits",
@@ -201,20 +200,16 @@ def test_the_same_request_has_the_same_digest():
     first = parse(GOOD | {"hyperparameters": {"a": 1, "b": "2"}, "instance_count": "2"})
     second = parse(dict(reversed(GOOD.items())) | {"hyperparameters": {"b": 2, "a": "1"}, "instance_count": 2})
     assert digest(first) == digest(second)
-    assert digest(changed(first, {"hyperparameters": {"a": "1"}})) != digest(first)
+    assert digest(parse(GOOD | {"hyperparameters": {"a": "1"}, "instance_count": 2})) != digest(first)
     assert len(digest(first)) == 64
 
 
-def test_a_copy_changes_what_it_is_told_and_nothing_else():
-    """Every field can be changed; what cannot be is refused as in a new request."""
-    spec = parse(GOOD | {"hyperparameters": {"a": "1"}, "data_sets": [{"name": "d", "path": DATA}]})
-    copy = changed(spec, {"instance_type": "cpu.medium", "name": "copy"})
-    assert json.loads(copy.model_dump_json()) == json.loads(spec.model_dump_json()) | {
-        "instance_type": "cpu.medium",
-        "name": "copy",
-    }
-    with pytest.raises(Refused, match="Did you mean `instance_type`"):
-        changed(spec, {"instance_typ": "cpu.medium"})
+def test_several_instances_are_told_whose_files_are_kept():
+    """A training of one has no warning."""
+    assert warnings(parse(GOOD)) == []
+    (told,) = warnings(parse(GOOD | {"instance_count": 4}))
+    assert "instance 0 alone" in told
+    assert "the other 3 is not kept" in told
 
 
 @pytest.mark.parametrize(
