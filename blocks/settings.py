@@ -6,14 +6,16 @@ One machine keeps all of its state in one folder, `EMF_HOME` (default `~/.emf`).
 
 import os
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from blocks.errors import Permanent
 
 LOOPBACK = "127.0.0.1"
+TENSORBOARDS = 100  # ports, from the first on
 
 
 class BadSettings(Permanent):
@@ -29,6 +31,22 @@ class Ports(BaseModel):
     object_store: int = Field(8480, ge=1, le=65535)
     controller: int = Field(8490, ge=1, le=65535)
     tensorboard_first: int = Field(6006, ge=1, le=65435, description="TensorBoards take this port and the next 99.")
+
+    @model_validator(mode="after")
+    def _each_has_its_own(self) -> Self:
+        if told := shared_ports(self):
+            raise PydanticCustomError("shared", "{told}", {"told": told})
+        return self
+
+
+def shared_ports(ports: Ports) -> str:
+    """Say which parts would listen on one port; "" where each has its own."""
+    wanted: dict[int, list[str]] = {}
+    for part, first in ports:
+        for port in range(first, first + (TENSORBOARDS if part == "tensorboard_first" else 1)):
+            wanted.setdefault(port, []).append(part)
+    shared = [f"{' and '.join(parts)} both have {port}" for port, parts in wanted.items() if len(parts) > 1]
+    return f"{'; '.join(shared)}: give each a port of its own" if shared else ""
 
 
 class Settings(BaseModel):
@@ -110,5 +128,10 @@ def load(folder: Path | None = None) -> Settings:
     try:
         return Settings.model_validate(fields | {"home": folder})
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, not {e['input']!r}" for e in error.errors())
+        faults = "; ".join(map(_told, error.errors()))
         raise BadSettings(f"{file} (or EMF_PORT_… in the environment): {faults}") from error
+
+
+def _told(fault: ErrorDetails) -> str:
+    said = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+    return said if fault["type"] == "shared" else f"{said}, not {fault['input']!r}"

@@ -8,7 +8,7 @@ class OneMachineError(Exception):
 
 
 class PortTaken(OneMachineError):
-    """Ports that parts need are held by others, or two parts have the same."""
+    """Ports that parts need are held by others."""
 
 
 class PartFailed(OneMachineError):

@@ -16,17 +16,13 @@ def check(parts: Iterable[Part], settings: Settings) -> None:
     Raises:
         PortTaken: every fault in one message, each with the port, the part, the holder and what to do.
     """
-    wanted: dict[int, str] = {}
     faults: list[str] = []
     for part in parts:
         if not part.port:
             continue
         port: int = getattr(settings.ports, part.port)
-        if port in wanted:
-            faults.append(f"Port {port} is set for both {wanted[port]} and {part.name}.")
-        elif not free(port):
+        if not free(port):
             faults.append(taken(port, part.name, holder(port)))
-        wanted.setdefault(port, part.name)
     if faults:
         file = settings.home / "settings.yaml"
         raise PortTaken("\n".join([*faults, f"Ports are set in {file}, or by EMF_PORT_<PART> in the environment."]))

@@ -68,6 +68,9 @@ def test_another_database_comes_from_the_environment_alone(tmp_path: Path, monke
         ("ports: {prefect: 65536}", ["ports.prefect", "65536"]),
         ("ports: {tensorboard_first: 65500}", ["ports.tensorboard_first", "65500"]),
         ("ports: {prefekt: 1}", ["ports.prefekt"]),
+        ("ports: {mlflow: 4200}", ["ports: prefect and mlflow both have 4200: give each a port of its own"]),
+        ("ports: {controller: 8480, mlflow: 4200}", ["prefect and mlflow both have", "object_store and controller"]),
+        ("ports: {controller: 6105}", ["controller and tensorboard_first both have 6105"]),
         ("ports: [1, 2]", ["ports", "[1, 2]", "prefect: 4200"]),
         ("ports: {1: 2}", ["ports"]),
         ("colour: red", ["colour", "red"]),
@@ -110,3 +113,12 @@ def test_the_platforms_folder(said: str, found: str, tmp_path: Path, monkeypatch
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("EMF_HOME", said)
     assert str(home()) == found.replace("{HOME}", str(tmp_path))
+
+
+def test_a_port_of_the_environment_is_nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What the environment sets is held against the others' defaults."""
+    monkeypatch.setenv("EMF_PORT_CONTROLLER", "5000")
+    with pytest.raises(BadSettings, match="mlflow and controller both have 5000"):
+        load(tmp_path)
+    monkeypatch.setenv("EMF_PORT_CONTROLLER", "6106")  # the first after those of TensorBoards
+    assert load(tmp_path).ports.controller == 6106

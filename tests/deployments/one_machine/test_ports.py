@@ -42,13 +42,6 @@ def test_a_taken_port_is_told_with_part_holder_and_remedy(settings: Settings, ml
         assert words in str(fault.value)
 
 
-def test_two_parts_with_one_port_are_told(settings: Settings) -> None:
-    """A port set twice is a fault before anybody listens."""
-    same = settings.model_copy(update={"ports": settings.ports.model_copy(update={"mlflow": settings.ports.prefect})})
-    with pytest.raises(PortTaken, match="is set for both prefect and mlflow"):
-        ports.check(all_parts(same), same)
-
-
 def test_up_starts_nothing_where_a_port_is_taken(settings: Settings, mlflows_port_taken: int) -> None:
     """`emf up` refuses before supervisord is there."""
     with pytest.raises(PortTaken, match=str(mlflows_port_taken)):
