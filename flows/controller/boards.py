@@ -20,6 +20,7 @@ from flows.training import board as training_board
 from flows.training import reading as trainings
 
 LINES = 100
+NOT_FOUND = 404
 PAUSE_SECONDS = 3.0
 
 
@@ -33,16 +34,25 @@ class Boards:
         self._published_at = 0.0
 
     def publish(self) -> None:
-        """Bring every board up to date that has changed, at most every few seconds.
+        """Bring every board up to date that has changed, at most every few seconds; one that fails holds up no other.
 
         Raises:
-            PrefectAway: the server does not answer.
+            PrefectAway: the server did not answer for one of them.
         """
         if time.monotonic() - self._published_at < PAUSE_SECONDS:
             return
         self._published_at = time.monotonic()
-        self._publish(training_board.KEY, training_board.DESCRIPTION, self._trainings)
-        self._publish(experiment_board.KEY, experiment_board.DESCRIPTION, self._experiments)
+        faults: list[Exception] = []
+        for key, description, render in (
+            (training_board.KEY, training_board.DESCRIPTION, self._trainings),
+            (experiment_board.KEY, experiment_board.DESCRIPTION, self._experiments),
+        ):
+            try:
+                self._publish(key, description, render)
+            except Exception as error:  # noqa: BLE001 (raised once the others are published)
+                faults.append(error)
+        if faults:
+            raise faults[0]
 
     def _trainings(self) -> str:
         return training_board.table(*trainings.look(self.platform, "", [], {}, LINES, 0), self.forms)
@@ -70,7 +80,13 @@ class Boards:
             if found:
                 self._artifacts[key] = found[0].id
         if key in self._artifacts:
-            client.update_artifact(self._artifacts[key], ArtifactUpdate(data=markdown, description=description))
-            return
+            try:
+                client.update_artifact(self._artifacts[key], ArtifactUpdate(data=markdown, description=description))
+            except PrefectHTTPStatusError as error:
+                if error.response.status_code != NOT_FOUND:
+                    raise
+                del self._artifacts[key]  # somebody has deleted it: it is made anew
+            else:
+                return
         made = client.create_artifact(ArtifactCreate(key=key, type="markdown", data=markdown, description=description))
         self._artifacts[key] = made.id

@@ -50,7 +50,7 @@ class Assignment(BaseModel):
     @property
     def output(self) -> str:
         """The folder of this training below its output path: `{output}/{training id}`."""
-        return output_of(self.spec, self.training_id)
+        return output_of(self.spec.output_path, self.training_id)
 
     @property
     def checkpoints(self) -> str:
@@ -58,9 +58,9 @@ class Assignment(BaseModel):
         return checkpoints_of(self.spec, self.training_id, self.number)
 
 
-def output_of(spec: TrainingSpec, training_id: str) -> str:
+def output_of(output_path: str, training_id: str) -> str:
     """Return the folder of a training below its output path."""
-    return f"{spec.output_path.rstrip('/')}/{training_id}"
+    return f"{output_path.rstrip('/')}/{training_id}"
 
 
 def checkpoints_of(spec: TrainingSpec, training_id: str, number: int) -> str:

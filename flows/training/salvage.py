@@ -39,8 +39,8 @@ def withdraw_model(platform: Platform, attempt_id: str) -> None:
         )
         counts = trainings.has_been(session, training, TrainingState.COMPLETE)
     if was_put and is_last and not counts:
-        spec = TrainingSpec.model_validate(training.request)
-        platform.afresh().storage.delete(marker(output_of(spec, training.id)))
+        output = output_of(training.request["output_path"], training.id)
+        platform.afresh().storage.delete(marker(output))
 
 
 def salvage(platform: Platform, attempt_id: str) -> None:

@@ -9,7 +9,7 @@ from blocks.records.words import Phase, TrainingState
 from blocks.settings import Settings
 from blocks.tracking import Tracking
 from flows.experiment.view import event_line
-from flows.training.keeper import KEEP
+from flows.training.assignment import output_of
 
 
 def summary(row: Training) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def doing(row: Training) -> str:
 
 def detail(row: Training, events: Sequence[Event], where: Settings) -> dict[str, Any]:
     """Return all of it."""
-    output = f"{row.request['output_path'].rstrip('/')}/{row.id}"
+    output = output_of(row.request["output_path"], row.id)
     has_model = row.state == TrainingState.COMPLETE and row.evidence.get("model_files", 0) > 0
     return summary(row) | {
         "evidence": row.evidence,
@@ -52,7 +52,7 @@ def detail(row: Training, events: Sequence[Event], where: Settings) -> dict[str,
         "events": [event_line(event) for event in events],
         "output": output,
         "model": f"{output}/model" if has_model else "",
-        "checkpoints": [checkpoint.path for attempt in row.attempts for checkpoint in attempt.checkpoints[-KEEP:]],
+        "checkpoints": [checkpoint.path for attempt in row.attempts for checkpoint in attempt.checkpoints],
         "log_file": str(where.home / "logs" / "trainings" / row.id),
         "mlflow_run_id": row.mlflow_run_id or "",
         "pages": pages(row, where),
@@ -86,8 +86,7 @@ def _attempt(row: Attempt, where: Settings) -> dict[str, Any]:
         "gpus": row.gpus,
         "evidence": row.evidence,
         "checkpoints": [
-            {"number": c.number, "path": c.path, "files": c.files, "bytes": c.bytes}
-            for c in row.checkpoints[-KEEP:]  # older ones were deleted
+            {"number": c.number, "path": c.path, "files": c.files, "bytes": c.bytes} for c in row.checkpoints
         ],
         "run_page": _run_page(row, where),
     }
