@@ -9,9 +9,9 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -23,6 +23,7 @@ from uv import find_uv_bin
 from blocks.errors import Temporary
 from blocks.pools.command import CommandStopped, allowed, stream
 from blocks.pools.errors import EnvironmentBroken
+from blocks.pools.interpreter import interpreter
 from blocks.pools.overlay import InstallStopped, RegistryAway, RequirementsFailed, overlay
 
 __all__ = [
@@ -43,8 +44,13 @@ LOCK_SECONDS = 1800.0
 BUILD_SECONDS = 1800.0
 ASK_PIP_SECONDS = 30.0
 LAST_LINES = 20
-# uv's words for a registry that did not answer; everything else will be the same the next time.
-AWAY = ("error sending request", "dns error", "timed out", "connection", "failed to fetch", "network", "5xx", "503")
+# uv's words for a registry that does not answer, whole: packages have names such as networkx. All else stays as it is.
+AWAY = re.compile(
+    r"error sending request|dns error|operation timed out|tcp connect error|error decoding response body"
+    r"|connection (refused|reset by peer|closed before)|network is unreachable"
+    r"|http status server error|429 too many requests",
+    re.IGNORECASE,
+)
 
 
 class EnvironmentAway(Temporary):
@@ -71,7 +77,8 @@ class Environments:
         """
         if name not in self.names():
             raise EnvironmentBroken(f"There is no image {name!r} with a {LOCK}; there are: {', '.join(self.names())}.")
-        digest = hashlib.sha256(f"{sys.implementation.cache_tag} {platform.machine()}".encode())
+        python = "".join(map(str, interpreter().version))
+        digest = hashlib.sha256(f"cpython-{python} {platform.machine()}".encode())
         for file in self._lock_files(name):
             digest.update(file.read_bytes())
         return self._root / f"{name}-{digest.hexdigest()[:12]}"
@@ -103,7 +110,9 @@ class Environments:
         self._root.mkdir(parents=True, exist_ok=True)
         with _locked(self._root / f".{folder.name}.lock", say, should_stop) as lock:
             if not self.installed(name):
-                say(f"Making the environment of the image {name} in {folder}")
+                say(f"Making the environment of the image {name} with {interpreter()} in {folder}")
+                if interpreter().note:
+                    say(interpreter().note)
                 _Build(name, self._lock_files(name), folder, say, lock, should_stop).run()
         return python
 
@@ -134,7 +143,7 @@ class _Build:
     def run(self) -> None:
         """Build; the marker comes last."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._uv("venv", "--python", sys.executable, str(self._folder))
+        self._uv("venv", "--python", interpreter().path, str(self._folder))
         for file in self._files:
             if file.name == LOCK:
                 self._uv("pip", "sync", "--python", str(self._python), "--require-hashes", str(file))
@@ -180,7 +189,7 @@ def failure(name: str, said: list[str], code: int) -> EnvironmentBroken | Enviro
     """Return the error for a uv that exited with `code` after these words."""
     words = "\n".join(said)
     message = f"The environment of the image {name} could not be made; uv exited with {code} and said:\n{words}"
-    if any(sign in words.lower() for sign in AWAY):
+    if AWAY.search(words):
         return EnvironmentAway(message)
     return EnvironmentBroken(message)
 

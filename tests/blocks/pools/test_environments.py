@@ -26,6 +26,7 @@ from blocks.pools.environments import (
     RequirementsFailed,
     overlay,
 )
+from blocks.pools.interpreter import Interpreter, interpreter
 
 
 def wheel(folder: Path, name: str, version: str, requires: str = "") -> Path:
@@ -80,7 +81,7 @@ def ask(python: Path, code: str) -> str:
 
 
 def test_environment_is_made_once(tmp_path, images):
-    """The first call makes it with the platform's own Python version and reports; the second starts no process."""
+    """The first call makes it with the Python of this machine's images and reports; the second starts no process."""
     lines: list[str] = []
     made = Environments(tmp_path, images)
     assert not made.installed("tiny")
@@ -88,12 +89,24 @@ def test_environment_is_made_once(tmp_path, images):
     assert made.installed("tiny")
     assert (
         ask(python, "import sys, tinypkg; print(sys.version_info[:2], tinypkg.VERSION)")
-        == f"{sys.version_info[:2]} 1.0"
+        == f"{interpreter().version} 1.0"
     )
+    assert f"with {interpreter()} in" in lines[0]
     assert any("tinypkg==1.0" in line for line in lines)
     started = time.monotonic()
     assert Environments(tmp_path, images).ensure("tiny", pytest.fail) == python
     assert time.monotonic() - started < 0.1
+
+
+def test_another_python_is_another_environment_and_told(tmp_path, images, monkeypatch):
+    """Where the images' Python is missing, what is made is not taken for theirs, and says what it runs with."""
+    made, lines = Environments(tmp_path, images), list[str]()
+    before = made.folder("tiny")
+    other = Interpreter(sys.executable, (3, 99))
+    monkeypatch.setattr(environments, "interpreter", lambda: other)
+    assert made.folder("tiny") != before
+    assert made.ensure("tiny", lines.append).is_relative_to(made.folder("tiny"))
+    assert lines[1] == other.note != ""
 
 
 def test_changed_lock_file_is_another_environment(tmp_path, images, wheels):
@@ -127,7 +140,14 @@ def test_missing_image_is_told_with_those_that_are_there(tmp_path, images):
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
-        (["error: Failed to fetch: `https://…`", "  Caused by: dns error: failed to lookup"], EnvironmentAway),
+        (["error: Failed to fetch: https://…", "  cause: dns error", "  cause: failed to lookup"], EnvironmentAway),
+        (["error: Failed to fetch: https://…", "  cause: operation timed out"], EnvironmentAway),
+        (["error: Failed to fetch: https://…", "  cause: Connection reset by peer (os error 104)"], EnvironmentAway),
+        (["error: Failed to fetch: https://…", "  cause: error decoding response body for url (…)"], EnvironmentAway),
+        (["error: Failed to fetch: https://…", "  cause: HTTP status … (429 Too Many Requests)"], EnvironmentAway),
+        (["error: Failed to fetch: https://…", "  cause: HTTP status client error (404 Not Found)"], EnvironmentBroken),
+        (["  × Failed to download `networkx==3.6.1`", "  ╰─▶ Hash mismatch for `networkx==3.6.1`"], EnvironmentBroken),
+        (["  ╰─▶ Hash mismatch for `connection-pool==503.0`"], EnvironmentBroken),
         (
             ["error: error sending request for url (…)", "  Caused by: tcp connect error: Connection refused"],
             EnvironmentAway,
