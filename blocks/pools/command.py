@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from blocks.pools.processes import end_all
+
 TICK_SECONDS = 0.2
 GRACE_SECONDS = 3.0
 PIECE_BYTES = 65536
@@ -120,22 +122,10 @@ def _lines(process: subprocess.Popen[bytes], check: Callable[[], None]) -> Itera
 
 
 def end_tree(pid: int) -> None:
-    """End a process and all below it: SIGTERM, a moment, SIGKILL."""
+    """End a process and all below it."""
     try:
         top = psutil.Process(pid)
         tree = [top, *top.children(recursive=True)]
     except psutil.NoSuchProcess:
         return
-    for process in tree:
-        _signal(process, process.terminate)
-    _, alive = psutil.wait_procs(tree, timeout=GRACE_SECONDS)
-    for process in alive:
-        _signal(process, process.kill)
-    psutil.wait_procs(alive, timeout=GRACE_SECONDS)
-
-
-def _signal(process: psutil.Process, send: Callable[[], None]) -> None:
-    try:
-        send()
-    except psutil.Error:  # it has just ended
-        return
+    end_all(tree, GRACE_SECONDS)

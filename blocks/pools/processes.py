@@ -3,7 +3,8 @@
 Every process of a script's tree carries EMF_ATTEMPT in its environment, and keeps it when it leaves its group.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import psutil
 
@@ -28,18 +29,25 @@ def running() -> dict[str, list[psutil.Process]]:
 def end(attempt_id: str, grace_seconds: float = TERM_SECONDS) -> int:
     """End what is left of an attempt: SIGTERM, a grace, SIGKILL. Returns how many processes there were."""
     processes = running().get(attempt_id, [])
-    _signal(processes, "terminate")
-    _, alive = psutil.wait_procs(processes, timeout=grace_seconds)
-    # Those that appeared meanwhile are found by the mark as well.
-    alive = running().get(attempt_id, []) or alive
-    _signal(alive, "kill")
-    psutil.wait_procs(alive, timeout=KILL_SECONDS)
+    end_all(processes, grace_seconds, lambda: running().get(attempt_id, []))
     return len(processes)
 
 
-def _signal(processes: Iterable[psutil.Process], how: str) -> None:
+def end_all(
+    processes: Sequence[psutil.Process],
+    grace_seconds: float,
+    appeared: Callable[[], Sequence[psutil.Process]] = lambda: [],
+) -> None:
+    """End processes: SIGTERM, a grace, SIGKILL; the last also for those that `appeared` in that time."""
     for process in processes:
-        try:
-            getattr(process, how)()
-        except psutil.NoSuchProcess:
-            continue
+        _signal(process.terminate)
+    _, alive = psutil.wait_procs(processes, timeout=grace_seconds)
+    alive = appeared() or alive
+    for process in alive:
+        _signal(process.kill)
+    psutil.wait_procs(alive, timeout=KILL_SECONDS)
+
+
+def _signal(send: Callable[[], None]) -> None:
+    with suppress(psutil.Error):  # it has just ended
+        send()

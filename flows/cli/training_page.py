@@ -1,10 +1,10 @@
 """All of a training in the terminal."""
 
-from signal import Signals
 from typing import Any
 
 from flows.cli.output import AsJson, Cell, coloured, print_json, print_table
 from flows.markdown import duration, moment
+from flows.training.verdict import named_signal
 
 
 def print_page(found: dict[str, Any], as_json: AsJson) -> None:
@@ -66,8 +66,7 @@ def _attempt(attempt: dict[str, Any]) -> tuple[str, ...]:
 def ending(evidence: dict[str, Any]) -> str:
     """Return how a script ended, as the evidence has it: its exit code, or the signal that killed it."""
     if number := evidence.get("signal"):
-        known = {signal.value: signal.name for signal in Signals}
-        return f"signal {number}" + (f" ({known[number]})" if number in known else "")
+        return f"signal {named_signal(number)}"
     return f"exit code {evidence['exit_code']}" if "exit_code" in evidence else ""
 
 

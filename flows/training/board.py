@@ -1,14 +1,12 @@
 """Trainings on Prefect's pages: the board, kept current by the controller, and the page of one training."""
 
 from collections.abc import Sequence
-from contextlib import suppress
-from signal import Signals
 from typing import Any
 
 from blocks.records.words import TERMINAL, TrainingState
 from flows.forms import Forms
 from flows.markdown import cell, code, duration, fenced, minutes, moment, rows, size, whole
-from flows.training.verdict import Evidence
+from flows.training.verdict import Evidence, named_signal
 
 KEY = "trainings"
 DESCRIPTION = "The trainings, newest first"
@@ -139,7 +137,7 @@ def end_page(evidence: Evidence, state: str, message: str) -> str:
     parts = [f"## {cell(state)}", f"> {cell(message)}"] if message else [f"## {cell(state)}"]
     facts = {
         "exit code": "" if evidence.exit_code is None else str(evidence.exit_code),
-        "signal": _signal(evidence.signal),
+        "signal": "" if evidence.signal is None else named_signal(evidence.signal),
         "most memory": size(evidence.peak_memory_bytes) if evidence.peak_memory_bytes else "",
         "error": cell(evidence.error),
     }
@@ -148,14 +146,6 @@ def end_page(evidence: Evidence, state: str, message: str) -> str:
     if evidence.last_lines:
         parts += ["### Its last lines", fenced("\n".join(evidence.last_lines))]
     return "\n\n".join(parts) + "\n"
-
-
-def _signal(number: int | None) -> str:
-    if number is None:
-        return ""
-    with suppress(ValueError):
-        return f"{number} ({Signals(number).name})"
-    return str(number)
 
 
 def log_page(training: str, text: str) -> str:

@@ -155,7 +155,7 @@ def _script_end(evidence: Evidence) -> tuple[Reason, str]:
     if evidence.oom_kills:
         last += " Meanwhile the machine, short of memory, killed a process: perhaps one of the script's own."
     if evidence.signal:
-        return Reason.USER_ERROR, f"The script died from signal {evidence.signal} ({_name(evidence.signal)}).{last}"
+        return Reason.USER_ERROR, f"The script died from signal {named_signal(evidence.signal)}.{last}"
     return Reason.USER_ERROR, f"The script ended with exit code {evidence.exit_code}.{last}"
 
 
@@ -167,8 +167,7 @@ def _out_of_memory(evidence: Evidence) -> str:
     )
 
 
-def _name(number: int) -> str:
-    try:
-        return Signals(number).name
-    except ValueError:
-        return "unknown"
+def named_signal(number: int) -> str:
+    """Return a signal's number and, where it has one, its name: `11 (SIGSEGV)`."""
+    known = {signal.value: signal.name for signal in Signals}
+    return f"{number} ({known[number]})" if number in known else str(number)

@@ -75,9 +75,6 @@ class Supervisor:
         child.returncode = 0  # it is reaped here, with the orphans: Popen must not wait for it
         if self._job.deadline_seconds:
             self._deadline = time.monotonic() + self._job.deadline_seconds
-        # From here on the output's pipe is the script's alone: it ends when the last of the script's processes does.
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-            os.dup2(nowhere.fileno(), 1)
         self._reports.send("started", pid=self._pid)
 
     def run(self) -> None:

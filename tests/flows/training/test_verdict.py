@@ -155,7 +155,7 @@ def test_a_failure_shows_what_the_script_said_last():
         "The script ended with exit code 3. Its last line: ValueError: no such file",
     )
     assert "signal 11 (SIGSEGV)" in explain(Evidence(C.EXIT, signal=11))[1]
-    assert "signal 77 (unknown)" in explain(Evidence(C.EXIT, signal=77))[1]
+    assert "signal 77." in explain(Evidence(C.EXIT, signal=77))[1]
 
 
 def test_out_of_memory_says_how_much_and_what_to_do():

@@ -337,8 +337,7 @@ def test_usage_is_reported_while_a_script_runs(launch):
     one = launch("""
         import time
         block = bytearray(b"x") * (50 << 20)
-        end = time.monotonic() + 1
-        while time.monotonic() < end:
+        while time.process_time() < 1:
             pass
         del block
         time.sleep(3.5)
@@ -346,7 +345,7 @@ def test_usage_is_reported_while_a_script_runs(launch):
     usage = [event for event in one.events() if event["event"] == "usage"]
     assert len(usage) >= 3
     assert usage[-1]["peak_memory_bytes"] > 50 << 20 > usage[-1]["memory_bytes"] > 1 << 20
-    assert 0.7 < usage[-1]["cpu_seconds"] < 3
+    assert 0.9 < usage[-1]["cpu_seconds"] < 3
 
 
 @pytest.mark.parametrize(
