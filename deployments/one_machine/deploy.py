@@ -24,6 +24,10 @@ from flows import catalogue_forms
 
 TEMPLATES = CHECKOUT / "deployments" / "work_pools"
 SECONDS = 300
+BUSY = (
+    *("502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout", "database is locked"),
+    *("ConnectError", "ConnectTimeout", "ReadError", "ReadTimeout", "RemoteProtocolError"),
+)
 PAGE = 200  # the most that Prefect tells at once
 
 
@@ -75,6 +79,12 @@ def deploy_flows(settings: Settings) -> bool:
     return True
 
 
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(Temporary),
+    stop=tenacity.stop_after_attempt(3),
+    wait=tenacity.wait_random_exponential(multiplier=1, max=10),
+    reraise=True,
+)
 def _deploy_all(settings: Settings) -> None:
     try:
         done = subprocess.run(
@@ -90,7 +100,15 @@ def _deploy_all(settings: Settings) -> None:
     except subprocess.TimeoutExpired as error:
         raise DeployFailed(f"`prefect deploy --all` took more than {SECONDS} s; try `emf up` again.") from error
     if done.returncode:
-        raise DeployFailed(f"`prefect deploy --all` failed:\n{(done.stdout + done.stderr).strip()[-2000:]}")
+        said = (done.stdout + done.stderr).strip()
+        kind = PrefectBusy if is_busy(said) else DeployFailed
+        raise kind(f"`prefect deploy --all` failed:\n{said[-2000:]}")
+
+
+def is_busy(said: str) -> bool:
+    """Say whether Prefect's command failed because its server was away, or its database locked, for a moment."""
+    words = " ".join(said.split())  # the command folds its lines at any space
+    return any(sign in words for sign in BUSY)
 
 
 def fingerprint(settings: Settings) -> str:

@@ -11,8 +11,8 @@ from blocks.platform import Platform
 from blocks.pools.environments import IMAGES, Environments
 from blocks.records import services
 from blocks.settings import LOOPBACK
+from blocks.settings import TENSORBOARDS as PORTS
 
-PORTS = 100
 READY_SECONDS = 90.0
 TRIES = 3
 ENDED = {State.STOPPED, State.FAILED, State.ABSENT}
