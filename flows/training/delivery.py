@@ -59,4 +59,6 @@ def _where(folder: Path, place: Location) -> str:
     if not any(folder.iterdir()):
         return "The script left nothing in EM_MODEL_DIR; there is no model."
     command = shlex.join(["emf", "storage", "put", str(folder), str(place)])
-    return f"The model is kept in {folder} until the training is deleted. Once its place is mended, send it: {command}"
+    return (
+        f"The model is kept in {folder} until the training is deleted; `{command}` sends it once its place is mended."
+    )

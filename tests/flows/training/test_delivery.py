@@ -152,7 +152,7 @@ def test_a_model_that_is_refused_is_kept(
     place = f"{trained.assignment.output}/model/"
     assert str(caught.value).startswith(str(error))
     assert f"kept in {folder} " in str(caught.value)
-    assert str(caught.value).endswith(f"emf storage put {folder} {place}")
+    assert f"; `emf storage put {folder} {place}` sends it" in str(caught.value)
 
 
 def test_a_place_that_is_away_is_waited_for_for_hours(
