@@ -9,7 +9,8 @@ from blocks.catalogue.catalogue import GIB, Gpu, Machine
 from blocks.platform import Platform
 from blocks.records import trainings
 from blocks.records.tables import Training
-from flows.controller import watch as watching
+from flows.controller import leases as leasing
+from flows.controller.leases import Leases
 from flows.controller.watch import Watch
 
 SECRET = "secret"
@@ -68,8 +69,13 @@ def runs() -> FakeRuns:
 @pytest.fixture
 def watch(here: Platform, tracking: FakeTracking, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch) -> Watch:
     two = (Gpu("0", "NVIDIA X"), Gpu("1", "NVIDIA X"))
-    monkeypatch.setattr(watching, "this_machine", lambda: Machine(2, 3 * GIB, two))
+    monkeypatch.setattr(leasing, "this_machine", lambda: Machine(2, 3 * GIB, two))
     return Watch(here, runs, SECRET, lambda: None)
+
+
+@pytest.fixture
+def leases(watch: Watch) -> Leases:
+    return watch.leases
 
 
 def training(here: Platform, training_id: str) -> Training:

@@ -16,7 +16,8 @@ from blocks.records import attempt as verbs
 from blocks.records import trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.words import TrainingState, Wish
-from flows.controller.watch import KEEPING, Watch
+from flows.controller.leases import KEEPING, Leases
+from flows.reconcile.tidy import tidy
 from tests.flows.controller.conftest import SECRET, FakeRuns, catalogue, training
 
 T = TrainingState
@@ -25,11 +26,11 @@ T = TrainingState
 # --- grant
 
 
-def test_leases_are_granted_in_turn(here: Platform, watch: Watch, make: Callable[..., str]):
+def test_leases_are_granted_in_turn(here: Platform, leases: Leases, make: Callable[..., str]):
     """The machine has 3 GiB: of two that want 2 each the first starts, the other is told what it waits for."""
     first, second = (make(instance_type="cpu.medium", name=name) for name in ("first", "second"))
-    watch.grant()
-    watch.grant()
+    leases.grant()
+    leases.grant()
     with here.records.reading() as session:
         (held,) = verbs.open_attempts(session)
     assert (held.training_id, held.memory_bytes, held.number) == (first, 2 * GIB, 1)
@@ -37,44 +38,44 @@ def test_leases_are_granted_in_turn(here: Platform, watch: Watch, make: Callable
     assert training(here, first).message == ""
 
 
-def test_all_instances_are_held_together(here: Platform, watch: Watch, make: Callable[..., str]):
+def test_all_instances_are_held_together(here: Platform, leases: Leases, make: Callable[..., str]):
     """Three instances of 1 GiB take the whole machine."""
     make(instance_count=3)
     make()
-    watch.grant()
+    leases.grant()
     with here.records.reading() as session:
         (held,) = verbs.open_attempts(session)
     assert held.memory_bytes == 3 * GIB
 
 
-def test_gpus_are_held_by_index(here: Platform, watch: Watch, make: Callable[..., str]):
+def test_gpus_are_held_by_index(here: Platform, leases: Leases, make: Callable[..., str]):
     """Each of two gets one of its own."""
     catalogue(here, "- {name: gpu, vcpus: 1, memory_gb: 1, gpus: 1, gpu_kind: X}")
     for _ in range(2):
         make(instance_type="gpu")
-    watch.grant()
+    leases.grant()
     with here.records.reading() as session:
         assert [row.gpus for row in verbs.open_attempts(session)] == [["0"], ["1"]]
 
 
-def test_what_still_runs_holds_its_lease(here: Platform, watch: Watch, make: Callable[..., str]):
+def test_what_still_runs_holds_its_lease(here: Platform, leases: Leases, make: Callable[..., str]):
     """An attempt that was given up keeps memory and GPUs until its last process is gone."""
     first, second = (make(instance_type="cpu.medium", name=name) for name in ("first", "second"))
-    watch.grant()
+    leases.grant()
     command = [sys.executable, "-c", "input()"]
     marked = os.environ | {processes.MARK: f"{first}-a1"}
     with subprocess.Popen(command, env=marked, stdin=subprocess.PIPE, text=True) as script:
         with here.records.writing() as session:
             attempt = session.get(Attempt, f"{first}-a1")
             verbs.end(session, attempt, T.CREATE_FAILED, reason=None, message="", evidence={})
-        watch.grant()
+        leases.grant()
         assert training(here, second).attempts == []
         script.communicate("\n", timeout=10)
-    watch.grant()
+    leases.grant()
     assert len(training(here, second).attempts) == 1
 
 
-def test_a_next_attempt_waits_for_what_the_last_one_left(here: Platform, watch: Watch, make: Callable[..., str]):
+def test_a_next_attempt_waits_for_what_the_last_one_left(here: Platform, leases: Leases, make: Callable[..., str]):
     """Its checkpoint is on its way from this machine; nobody else waits, and after ten minutes it does not either."""
     training_id, other = make(), make()
     with here.records.writing() as session:
@@ -82,37 +83,37 @@ def test_a_next_attempt_waits_for_what_the_last_one_left(here: Platform, watch: 
         verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
     folder = here.settings.home / "work" / attempt.id
     folder.mkdir(parents=True)
-    watch.grant()
+    leases.grant()
     assert training(here, training_id).message == "waits until what attempt 1 left on this machine is kept"
     assert len(training(here, other).attempts) == 1
     with here.records.writing() as session:
         session.get(Attempt, attempt.id).ended_at = now() - KEEPING
-    watch.grant()
+    leases.grant()
     assert len(training(here, training_id).attempts) == 2
     with here.records.reading() as session:
         told = trainings.events_of(session, "training", training_id)[-1].message
     assert told == "Warning: what attempt 1 left is not kept yet; the next goes on without it."
 
 
-def test_once_all_is_kept_the_next_attempt_starts(here: Platform, watch: Watch, make: Callable[..., str]):
+def test_once_all_is_kept_the_next_attempt_starts(here: Platform, leases: Leases, make: Callable[..., str]):
     """It waits for the folder alone: what is tidied holds it up no longer, and nothing is warned of."""
     training_id = make()
     with here.records.writing() as session:
         attempt = verbs.grant(session, trainings.find(session, training_id), machine="here", memory_bytes=1, gpus=[])
         verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
     (here.settings.home / "work" / attempt.id).mkdir(parents=True)
-    watch.tidy()
-    watch.grant()
+    tidy(here)
+    leases.grant()
     assert len(training(here, training_id).attempts) == 2
 
 
 @pytest.mark.parametrize("wish", [Wish.STOP, Wish.SUSPEND])
-def test_who_is_to_pause_or_stop_gets_nothing(here: Platform, watch: Watch, make: Callable[..., str], wish: Wish):
+def test_who_is_to_pause_or_stop_gets_nothing(here: Platform, leases: Leases, make: Callable[..., str], wish: Wish):
     """It holds up nobody either."""
     training_id, other = make(instance_count=3), make()
     with here.records.writing() as session:
         trainings.find(session, training_id).wish = wish
-    watch.grant()
+    leases.grant()
     with here.records.reading() as session:
         assert [row.training_id for row in verbs.open_attempts(session)] == [other]
 
@@ -129,15 +130,15 @@ def test_who_is_to_pause_or_stop_gets_nothing(here: Platform, watch: Watch, make
     ],
 )
 def test_what_left_the_catalogue_is_waited_for(
-    here: Platform, watch: Watch, make: Callable[..., str], file: str, text: str, missing: str
+    here: Platform, leases: Leases, make: Callable[..., str], file: str, text: str, missing: str
 ):
     """The training says so, and starts once it is there again."""
     training_id = make()
     catalogue(here, text, file)
-    watch.grant()
+    leases.grant()
     assert training(here, training_id).message == f"waits for {missing}, which is no longer in the catalogue"
     (here.settings.home / "catalogue" / file).unlink()
-    watch.grant()
+    leases.grant()
     assert len(training(here, training_id).attempts) == 1
 
 
@@ -145,17 +146,17 @@ def test_what_left_the_catalogue_is_waited_for(
 
 
 @pytest.fixture
-def leased(watch: Watch, make: Callable[..., str]) -> str:
+def leased(leases: Leases, make: Callable[..., str]) -> str:
     """The id of an attempt that has its lease."""
     training_id = make()
-    watch.grant()
+    leases.grant()
     return f"{training_id}-a1"
 
 
-def test_a_lease_gets_its_run(here: Platform, watch: Watch, runs: FakeRuns, leased: str, attempt_of: Any):
+def test_a_lease_gets_its_run(here: Platform, leases: Leases, runs: FakeRuns, leased: str, attempt_of: Any):
     """Submitted once, to its instance type's pool, with the code to claim it and no other secret."""
-    watch.submit()
-    watch.submit()
+    leases.submit()
+    leases.submit()
     (given,) = runs.submitted.values()
     assert attempt_of(leased).flow_run_id == f"run-of-{leased}"
     assert given["parameters"] == {"training_id": leased.removesuffix("-a1"), "attempt": 1}
@@ -164,7 +165,7 @@ def test_a_lease_gets_its_run(here: Platform, watch: Watch, runs: FakeRuns, leas
     assert runs.calls == 1
 
 
-def test_a_run_that_was_quicker_keeps_its_name(here: Platform, watch: Watch, runs: FakeRuns, leased: str, attempt_of):
+def test_a_run_that_was_quicker_keeps_its_name(here: Platform, leases: Leases, runs: FakeRuns, leased: str, attempt_of):
     """A run that claims before its submission is noted is the attempt's run."""
     submit = runs.submit
 
@@ -174,54 +175,54 @@ def test_a_run_that_was_quicker_keeps_its_name(here: Platform, watch: Watch, run
         return submit(attempt_id, *rest, **given)
 
     runs.submit = quick
-    watch.submit()
+    leases.submit()
     assert attempt_of(leased).flow_run_id == "the claimer"
 
 
-def test_while_prefect_is_away_the_lease_stays(watch: Watch, runs: FakeRuns, leased: str, attempt_of: Any):
+def test_while_prefect_is_away_the_lease_stays(leases: Leases, runs: FakeRuns, leased: str, attempt_of: Any):
     """It is submitted at a later round."""
     runs.faults["process"] = PrefectAway("away")
     with pytest.raises(PrefectAway):
-        watch.submit()
+        leases.submit()
     assert attempt_of(leased).flow_run_id == ""
     runs.faults.clear()
-    watch.submit()
+    leases.submit()
     assert attempt_of(leased).flow_run_id
 
 
-def test_a_pool_without_its_flow_holds_up_nobody_else(here: Platform, watch: Watch, runs: FakeRuns, make, attempt_of):
+def test_a_pool_without_its_flow_holds_up_nobody_else(here: Platform, leases: Leases, runs: FakeRuns, make, attempt_of):
     """An instance type whose pool was never deployed waits; those behind it start."""
     sizes = "- {name: cpu.small, vcpus: 1, memory_gb: 1}\n- {name: odd, vcpus: 1, memory_gb: 1, pool: nowhere}\n"
     catalogue(here, sizes)
     odd, usual = make(instance_type="odd"), make()
     runs.faults["nowhere"] = NotDeployed("not deployed")
-    watch.grant()
-    watch.submit()
+    leases.grant()
+    leases.submit()
     row = attempt_of(f"{odd}-a1")
     assert (row.flow_run_id, row.progress, row.submitted_at) == ("", "cannot be started: not deployed", None)
     assert attempt_of(f"{usual}-a1").flow_run_id
     runs.faults.clear()
-    watch.submit()
+    leases.submit()
     row = attempt_of(f"{odd}-a1")
     assert (row.progress, row.submitted_at is not None) == ("", True)
 
 
-def test_an_instance_type_that_left_the_catalogue_is_told(here: Platform, watch: Watch, leased: str, attempt_of: Any):
+def test_an_instance_type_that_left_the_catalogue_is_told(here: Platform, leases: Leases, leased: str, attempt_of: Any):
     """A lease whose size nobody knows any more says so instead of waiting without a word."""
     catalogue(here, "- {name: other, vcpus: 1, memory_gb: 1}")
-    watch.submit()
+    leases.submit()
     assert attempt_of(leased).progress == "cannot be started: cpu.small is no longer in the catalogue"
 
 
-def test_only_so_many_start_at_once(here: Platform, watch: Watch, runs: FakeRuns, make: Callable[..., str]):
+def test_only_so_many_start_at_once(here: Platform, leases: Leases, runs: FakeRuns, make: Callable[..., str]):
     """The next is submitted when one of those that are starting has been claimed."""
     catalogue(here, "- {name: cpu.small, vcpus: 1, memory_gb: 0.1, pool: process}\n")
     attempts = [f"{make()}-a1" for _ in range(6)]
-    watch.grant()
-    watch.submit()
-    watch.submit()
+    leases.grant()
+    leases.submit()
+    leases.submit()
     assert list(runs.submitted) == attempts[:4]
     with here.records.writing() as session:
         verbs.claim(session, attempts[0], "token", "the claimer")
-    watch.submit()
+    leases.submit()
     assert list(runs.submitted) == attempts[:5]
