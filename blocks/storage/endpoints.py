@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from blocks.secrets_file import FILE, BadSecrets, parse
 from blocks.settings import Settings
 from blocks.storage.errors import Refused, Unsafe
 from blocks.storage.os_errors import os_faults
@@ -37,7 +38,7 @@ def configured(settings: Settings, environ: Mapping[str, str]) -> dict[str, Endp
         Refused: a store is named without its keys; the missing field is named, no value is.
         Unsafe: the secrets file can be read by others.
     """
-    known = {**environ, **secrets(settings.home / "secrets.env")}
+    known = {**environ, **secrets(settings.home / FILE)}
     found: dict[str, Endpoint] = {}
     if "EMF_OBJECT_STORE_ACCESS_KEY" in known:
         own = settings.object_store_endpoint
@@ -58,15 +59,18 @@ def secrets(file: Path) -> dict[str, str]:
 
     Raises:
         Unsafe: its mode lets others read it.
+        Refused: a line is none.
     """
     with os_faults(file, "read"):
         if not file.exists():
             return {}
         if file.stat().st_mode & 0o077:
             raise Unsafe(f"{file} can be read by others.", f"Run `chmod 600 {file}`.")
-        lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
-    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-    return {key.strip(): value.strip() for key, _, value in pairs}
+        text = file.read_text(encoding="utf-8")
+    try:
+        return parse(text, file)
+    except BadSecrets as error:
+        raise Refused(str(error)) from error
 
 
 def _endpoint(known: Mapping[str, str], variable: str, url: str, region: str, account: str) -> Endpoint:

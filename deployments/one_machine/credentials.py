@@ -5,17 +5,15 @@ import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from blocks.secrets_file import FILE, parse
 from blocks.settings import Settings
-from deployments.one_machine.errors import CannotStart
-
-FILE = "secrets.env"
 
 
 def ensure(settings: Settings) -> dict[str, str]:
     """Return the secrets; those that the file does not have yet are made and added to it.
 
     Raises:
-        CannotStart: a line of the file is not `NAME=value`.
+        BadSecrets: a line of the file is not `NAME=value`.
     """
     file = settings.home / FILE
     text = file.read_text(encoding="utf-8") if file.exists() else ""
@@ -31,23 +29,6 @@ def ensure(settings: Settings) -> dict[str, str]:
         _write(file, "\n".join([*text.splitlines(), *(f"{name}={value}" for name, value in made.items())]) + "\n")
     file.chmod(0o600)
     return known | made
-
-
-def parse(text: str, file: Path) -> dict[str, str]:
-    """Read `NAME=value` lines; empty ones and those that begin with # are skipped.
-
-    Raises:
-        CannotStart: with the file and the line's number, never its text.
-    """
-    found: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        name, equals, value = line.partition("=")
-        if not equals or not name.strip().isidentifier():
-            raise CannotStart(f"{file}, line {number} is not of the form NAME=value.")
-        found[name.strip()] = value.strip()
-    return found
 
 
 def _write(file: Path, text: str) -> None:
