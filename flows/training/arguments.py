@@ -30,12 +30,13 @@ def syntax_fault(source: str, script: str, python: str = "") -> Fault | None:
     Args:
         source: the script's text.
         script: the entry point, as in the request.
-        python: the image's Python, as in "3.11"; one newer than ours may read what we cannot, so nothing is said.
+        python: what it will run with, as in "3.11"; one newer than ours may read what we cannot, so nothing is said.
     """
-    if _version(python) > sys.version_info[:2]:
+    version = _version(python)
+    if version > sys.version_info[:2]:
         return None
     try:
-        ast.parse(source)
+        ast.parse(source, feature_version=version if len(version) == 2 and version[0] == 3 else None)
     except SyntaxError as error:
         line = f": {error.text.strip()!r:.80}" if error.text and error.text.strip() else ""
         problem = f"Python cannot read line {error.lineno or 1} ({error.msg}){line}"

@@ -8,6 +8,7 @@ from typing import cast
 
 from blocks.catalogue.catalogue import Machine
 from blocks.platform import Platform
+from blocks.pools.interpreter import interpreter
 from blocks.records import experiments
 from blocks.records.words import ExperimentState
 from blocks.storage import access
@@ -54,11 +55,13 @@ def check(platform: Platform, raw: Mapping[str, object], machine: Machine | None
     more += too_large
     source = ""
     if not any(fault.field == "algorithm_path" for fault in denied):
-        source, unusable = _source(platform, raw)
+        source, unusable = _source(platform, raw, _python(platform, raw, machine))
         more += unusable
     if faults := request_faults(raw, more + request_key_faults(request_key)):
         raise Refused(faults)
     spec = parse(raw)
+    if machine and interpreter().note:
+        warnings.append(interpreter().note)
     warnings += spec_warnings(spec) + arguments.warnings(spec.hyperparameters, source, spec.entry_point)
     return Checked(spec, warnings)
 
@@ -105,7 +108,15 @@ def _place_faults(platform: Platform, raw: Mapping[str, object]) -> list[Fault]:
     ]
 
 
-def _source(platform: Platform, raw: Mapping[str, object]) -> tuple[str, list[Fault]]:
+def _python(platform: Platform, raw: Mapping[str, object], machine: Machine | None) -> str:
+    """Return the Python that the script will run with, as in "3.11": this machine's, or else its container's."""
+    if machine:
+        return ".".join(map(str, interpreter().version))
+    image = platform.catalogue.image(str(raw.get("image")))
+    return image.python if image else ""
+
+
+def _source(platform: Platform, raw: Mapping[str, object], python: str) -> tuple[str, list[Fault]]:
     """Return the script's text, and what is wrong with the entry point: not there, too large, not Python."""
     path, entry_point = raw.get("algorithm_path"), raw.get("entry_point")
     if not isinstance(path, str) or not isinstance(entry_point, str) or not path or path_problem(path):
@@ -119,8 +130,7 @@ def _source(platform: Platform, raw: Mapping[str, object]) -> tuple[str, list[Fa
         return "", [Fault("entry_point", entry_point, "is not text in UTF-8", "Name the Python script to start.")]
     except StorageError as error:
         return "", [Fault("entry_point", entry_point, error.problem.rstrip("."), error.remedy)]
-    image = platform.catalogue.image(str(raw.get("image")))
-    fault = arguments.syntax_fault(text, entry_point, image.python if image else "")
+    fault = arguments.syntax_fault(text, entry_point, python)
     return text, [fault] if fault else []
 
 

@@ -21,6 +21,7 @@ from rich.text import Text
 from blocks.errors import BlockError
 from blocks.platform import Platform
 from blocks.pools.environments import Environments
+from blocks.pools.interpreter import interpreter
 from blocks.storage.location import parse
 from flows import api
 
@@ -39,6 +40,8 @@ def environment(platform: Platform, image: str) -> Path:
     if environments.installed(image):
         return environments.ensure(image)
     begun = time.monotonic()
+    if interpreter().note:
+        console.print(f"[yellow]![/] {interpreter().note}")
     with console.status("") as shown:
         python = environments.ensure(image, lambda line: shown.update(f"[dim]environment {image}: {escape(line)}[/]"))
     console.print(f"[green]✓[/] environment {image} made in {time.monotonic() - begun:.0f} s")

@@ -157,3 +157,11 @@ def test_a_script_that_may_be_right_is_no_fault():
     assert syntax_fault(SCRIPT, "train.py", "3.11") is None
     assert syntax_fault("def f(:", "train.py", "3.99") is None
     assert syntax_fault("def f(:", "train.py", "3.8")
+    assert syntax_fault(SCRIPT, "train.py", "3") is None
+
+
+def test_a_script_for_a_newer_python_than_it_runs_with_is_a_fault():
+    """What this Python reads, and the older one that the script will run with does not."""
+    source = "match 1:\n    case 1:\n        pass\n"
+    assert syntax_fault(source, "train.py", "3.11") is None
+    assert "3.10" in str(syntax_fault(source, "train.py", "3.9"))

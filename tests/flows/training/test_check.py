@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from blocks.catalogue.catalogue import GIB, Machine
 from blocks.platform import Platform
+from blocks.pools.interpreter import WANTED, Interpreter
 from blocks.records import experiments
 from blocks.records.tables import Event, Experiment, Training
 from blocks.records.transitions import transition
@@ -194,21 +195,48 @@ def test_files_beside_a_missing_script_are_not_all_listed(
     assert "no Python file at the algorithm path among its first 2 files" in found["entry_point"]
 
 
-@pytest.mark.parametrize(("python", "is_refused"), [("3.11", True), ("9.9", False)])
-def test_a_script_is_read_as_its_images_python_does(
-    here: Platform, places: dict[str, Any], tmp_path: Path, python: str, is_refused: bool
+@pytest.fixture(autouse=True)
+def runs_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """This machine has the images' Python; call it to say that scripts run with another 3.x."""
+
+    def say(minor: int) -> None:
+        monkeypatch.setattr("flows.training.check.interpreter", lambda: Interpreter("python", (3, minor)))
+
+    say(WANTED[1])
+    return say
+
+
+@pytest.mark.parametrize(("label", "minor", "is_refused"), [("3.11", 11, True), ("9.9", 11, True), ("3.11", 99, False)])
+def test_a_script_is_read_as_the_python_that_it_runs_with_does(
+    here: Platform,
+    places: dict[str, Any],
+    tmp_path: Path,
+    runs_with: Callable[[int], None],
+    label: str,
+    minor: int,
+    is_refused: bool,
 ):
-    """What this Python cannot read is a fault, unless the image's is newer and may."""
-    image = {"name": "own", "core_type": "CPU", "framework": "PYTHON", "framework_version": "1", "python": python}
+    """What this Python cannot read is a fault unless the one that runs it is newer, whatever the image is called."""
+    image = {"name": "own", "core_type": "CPU", "framework": "PYTHON", "framework_version": "1", "python": label}
     (here.settings.home / "catalogue").mkdir()
     text = json.dumps([image | {"environment": "pytorch"}])
     (here.settings.home / "catalogue" / "images.yaml").write_text(text)
     (tmp_path / "places" / "code" / "train.py").write_text("match this with the future:\n")
-    found = refused(here, places | {"image": "own"}) if is_refused else {}
+    runs_with(minor)
     if is_refused:
+        found = refused(here, places | {"image": "own"})
         assert "Python cannot read line 1" in found["entry_point"]
     else:
         assert check(here, places | {"image": "own"}, TWO_CORES).spec.image == "own"
+
+
+def test_another_python_than_the_images_is_a_warning(
+    here: Platform, places: dict[str, Any], runs_with: Callable[[int], None]
+):
+    """Who asks for an image that this machine makes with another Python is told before the script runs."""
+    assert check(here, places, TWO_CORES).warnings == []
+    runs_with(99)
+    assert ["Python 3.99" in warning for warning in check(here, places, TWO_CORES).warnings] == [True]
 
 
 def test_a_name_that_the_script_does_not_know_is_a_warning(here: Platform, places: dict[str, Any]):
