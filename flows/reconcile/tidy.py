@@ -26,7 +26,7 @@ from flows.training.assignment import work_folder
 from flows.training.salvage import salvage, withdraw_model
 
 PATIENCE = timedelta(hours=1)  # how long a place that is away is tried: the folder takes room
-KEPT = ".kept"  # how the name of a folder ends of which all is kept
+TIDIED = ".tidied"  # how the name of a folder ends of which all is kept
 
 log = structlog.get_logger("tidy")
 
@@ -40,7 +40,7 @@ def tidy(platform: Platform) -> list[str]:
         if not mine:
             return []
         _clear_kept(platform)
-        for folder in root.glob(f"*{KEPT}"):  # of a tidying that was killed, or what could not be removed
+        for folder in root.glob(f"*{TIDIED}"):  # of a tidying that was killed, or what could not be removed
             _remove(folder)
         return [attempt_id for attempt_id in _left(platform, root) if _clear(platform, attempt_id)]
 
@@ -57,7 +57,7 @@ def _clear_kept(platform: Platform) -> None:
 
 def _left(platform: Platform, root: Path) -> list[str]:
     # Folders first: one that is made while we look belongs to an attempt that we then know.
-    there = [folder.name for folder in root.iterdir() if folder.is_dir() and folder.suffix != KEPT]
+    there = [folder.name for folder in root.iterdir() if folder.is_dir() and folder.suffix != TIDIED]
     with platform.records.reading() as session:
         wanted = {row.id for row in verbs.open_attempts(session)}
     # What still runs may still write, or read.
@@ -80,10 +80,10 @@ def _clear(platform: Platform, attempt_id: str) -> bool:
     try:
         _open_up(folder)
         _keep(platform, attempt_id)
-        kept = folder.rename(folder.with_name(f"{attempt_id}{KEPT}"))
-        if not _remove(kept):
-            log.warning("not removed", folder=str(kept))
-            _warn(platform, attempt_id, f"could not be removed from this machine; remove {kept} by hand")
+        tidied = folder.rename(folder.with_name(f"{attempt_id}{TIDIED}"))
+        if not _remove(tidied):
+            log.warning("not removed", folder=str(tidied))
+            _warn(platform, attempt_id, f"could not be removed from this machine; remove {tidied} by hand")
     except Exception:
         # One that cannot be cleared must not keep the others from it; it is found again.
         log.exception("not tidied", attempt=attempt_id)

@@ -206,7 +206,7 @@ def test_what_cannot_be_removed_is_told_once(here: Platform, ended: Ended, monke
     monkeypatch.setattr(tidying.shutil, "rmtree", lambda *_given, **_how: None)
     assert tidy(here) == [attempt_id]
     told = last_event(here, attempt_id)
-    assert f"{attempt_id}.kept by hand" in told
+    assert f"{attempt_id}.tidied by hand" in told
     monkeypatch.setattr(tidying, "salvage", lambda *_given: 1 / 0)
     assert tidy(here) == []
     assert last_event(here, attempt_id) == told
@@ -328,3 +328,15 @@ def test_a_kept_model_goes_once_it_is_in_its_place(
     (here.settings.home / "work").mkdir()
     tidy(here)
     assert folder.is_dir() == is_left
+
+
+def test_a_kept_model_goes_although_its_training_is_deleted(here: Platform, make: Callable[..., str]):
+    """What has completed has, whatever a person does with it a second later."""
+    training_id = make(T.COMPLETE)
+    folder = here.settings.home / "kept" / training_id / "model"
+    folder.mkdir(parents=True)
+    (here.settings.home / "work").mkdir()
+    with here.records.writing() as session:
+        trainings.begin_delete(session, trainings.find(session, training_id))
+    tidy(here)
+    assert not folder.is_dir()
