@@ -13,9 +13,9 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_expo
 from blocks.catalogue.catalogue import Catalogue
 from blocks.errors import Temporary
 from blocks.platform import Platform
+from flows.deployed import deployments
 
 Schema = dict[str, Any]
-PAGE = 200
 
 
 class FormsAway(Temporary):
@@ -48,7 +48,7 @@ def _write(client: httpx.Client, deployment_id: str, schema: Schema) -> None:
 
 
 def apply(platform: Platform) -> int:
-    """Bring the form of every deployment up to date; returns how many changed.
+    """Bring the form of every deployment of the platform up to date; returns how many changed. Users' own stay theirs.
 
     Raises:
         FormsAway: Prefect does not answer.
@@ -56,8 +56,7 @@ def apply(platform: Platform) -> int:
     catalogue, changed = platform.catalogue, 0
     try:
         with httpx.Client(base_url=platform.settings.prefect_api_url, timeout=30, trust_env=False) as client:
-            found = client.post("/deployments/filter", json={"limit": PAGE}).raise_for_status().json()
-            for deployment in found:
+            for deployment in deployments(client):
                 before: Schema = deployment["parameter_openapi_schema"] or {}
                 after = filled(before, catalogue)
                 if after != before:

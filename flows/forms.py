@@ -10,9 +10,9 @@ from urllib.parse import quote
 import httpx
 
 from blocks.settings import Settings
+from flows.deployed import NAME, PAGE, deployments
 
 FRESH_SECONDS = 60.0
-PAGE = 200
 
 
 class Forms:
@@ -34,15 +34,14 @@ class Forms:
     def _deployments(self) -> dict[str, str]:
         if time.monotonic() - self._read_at > FRESH_SECONDS:
             self._read_at = time.monotonic()  # first: a Prefect that is away is asked once a minute, not once a link
-            # A board without links is better than none.
-            with suppress(httpx.HTTPError, ValueError), httpx.Client(timeout=10, trust_env=False) as client:
-                found = self._read(client, "deployments", {"limit": PAGE})
-                ids = list({str(d["flow_id"]) for d in found})
-                names = self._read(client, "flows", {"flows": {"id": {"any_": ids}}, "limit": PAGE})
-                flows = {str(f["id"]): str(f["name"]) for f in names}
-                self._ids = {flows[str(d["flow_id"])]: str(d["id"]) for d in found if d["name"] == "easymaker"}
+            with suppress(httpx.HTTPError, ValueError):  # a board without links is better than none
+                self._ids = self._read()
         return self._ids
 
-    def _read(self, client: httpx.Client, what: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
-        answer = client.post(f"{self.where.prefect_api_url}/{what}/filter", json=query)
-        return answer.raise_for_status().json()
+    def _read(self) -> dict[str, str]:
+        """Return the id of the platform's own deployment of each flow, by the flow's name."""
+        with httpx.Client(base_url=self.where.prefect_api_url, timeout=10, trust_env=False) as client:
+            ours = {str(one["flow_id"]): str(one["id"]) for one in deployments(client, NAME.__eq__)}
+            query = {"flows": {"id": {"any_": list(ours)}}, "limit": PAGE}
+            flows = client.post("/flows/filter", json=query).raise_for_status().json()
+            return {str(flow["name"]): ours[str(flow["id"])] for flow in flows}

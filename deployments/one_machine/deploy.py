@@ -21,6 +21,7 @@ from deployments.one_machine.environment import CHECKOUT, process_environment
 from deployments.one_machine.errors import DeployFailed, PrefectBusy
 from deployments.one_machine.parts import POOLS
 from flows import catalogue_forms
+from flows.deployed import deployments
 
 TEMPLATES = CHECKOUT / "deployments" / "work_pools"
 SECONDS = 300
@@ -28,8 +29,6 @@ BUSY = (
     *("502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout", "database is locked"),
     *("ConnectError", "ConnectTimeout", "ReadError", "ReadTimeout", "RemoteProtocolError"),
 )
-PAGE = 200  # the most that Prefect tells at once
-
 
 patient = tenacity.retry(
     retry=tenacity.retry_if_exception_type(Temporary),
@@ -128,7 +127,7 @@ def _known(settings: Settings, file: Path) -> bool:
     """Say whether the server has every deployment of `prefect.yaml`: its database may be a new one."""
     told: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8")).get("deployments") or []
     with _prefect(settings) as client:
-        found = client.post("/deployments/filter", json={"limit": PAGE}).raise_for_status().json()
+        found = deployments(client, {deployment["name"] for deployment in told}.__contains__)
     names = {(deployment["name"], deployment["entrypoint"]) for deployment in found}
     return all((deployment["name"], deployment["entrypoint"]) in names for deployment in told)
 

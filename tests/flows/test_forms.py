@@ -12,9 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocks.catalogue.catalogue import Catalogue
 from blocks.settings import Settings
-from flows.catalogue_forms import filled
 from flows.forms import Forms
 
 DEPLOYMENTS = [
@@ -120,50 +118,3 @@ def test_a_link_carries_its_parameters_whole(parameters: dict[str, Any]):
     assert link.startswith("[copy](")
     assert not set(link[7:-1]) & set("()[]<>|`\n \"'\\*")
     assert json.loads(parse_qs(urlsplit(link[7:-1]).query)["parameters"][0]) == parameters
-
-
-# --- what the catalogue fills in
-
-SCHEMA = {
-    "type": "object",
-    "required": ["image"],
-    "properties": {
-        "image": {"type": "string", "title": "image", "position": 0},
-        "instance_type": {"type": "string", "default": "cpu.small"},
-        "name": {"type": "string", "maxLength": 50},
-    },
-}
-
-
-@pytest.fixture
-def catalogue(tmp_path: Path) -> Catalogue:
-    return Catalogue.load(tmp_path)
-
-
-def test_a_form_offers_what_the_catalogue_has(catalogue: Catalogue):
-    """Images and instance types by name, in the operator's order; the fields are otherwise as they were."""
-    found = filled(SCHEMA, catalogue)["properties"]
-    assert found["image"] == SCHEMA["properties"]["image"] | {"enum": [image.name for image in catalogue.images]}
-    assert found["instance_type"]["enum"] == [kind.name for kind in catalogue.instance_types]
-    assert found["name"] == SCHEMA["properties"]["name"]
-
-
-def test_a_form_is_closed_to_unknown_parameters(catalogue: Catalogue):
-    """Also one that takes neither image nor instance type."""
-    for schema in (SCHEMA, {"type": "object", "properties": {}}, {}):
-        assert filled(schema, catalogue)["additionalProperties"] is False
-
-
-def test_filling_changes_no_schema_but_its_own(catalogue: Catalogue):
-    """The schema that was given stays; filled twice it is the same, so that nothing is written without need."""
-    before = json.dumps(SCHEMA)
-    once = filled(SCHEMA, catalogue)
-    assert json.dumps(SCHEMA) == before
-    assert filled(once, catalogue) == once
-
-
-def test_a_changed_catalogue_changes_the_form(catalogue: Catalogue):
-    """What left the catalogue is no longer offered."""
-    smaller = catalogue.model_copy(update={"images": catalogue.images[:1]})
-    once = filled(SCHEMA, catalogue)
-    assert filled(once, smaller)["properties"]["image"]["enum"] == [catalogue.images[0].name]
