@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.orm import Session
@@ -35,6 +35,7 @@ class Leases:
 
     def __init__(self, platform: Platform, runs: Runs, secret: str) -> None:
         self.platform, self.runs, self.secret = platform, runs, secret
+        self.began = now()
 
     def grant(self) -> None:
         """Lease the machine to those whose turn it is, and tell the others what they wait for."""
@@ -47,7 +48,7 @@ class Leases:
         left = {row.id: untidied(self.platform.settings.home, row) for row in seen}
         with self.platform.records.writing() as session:
             waiting = {row.id: row for row in trainings.waiting(session) if row.wish == Wish.NONE and row.id in left}
-            wants = _wants(waiting, left, catalogue)
+            wants = _wants(waiting, left, catalogue, self.began)
             # What has ended holds its lease for as long as something of it still runs.
             holders = [*verbs.open_attempts(session), *verbs.ended_among(session, alive)]
             held = [Held(a.training.name, a.memory_bytes, tuple(a.gpus)) for a in holders]
@@ -107,7 +108,9 @@ class Leases:
         )
 
 
-def _wants(waiting: Mapping[str, Training], left: Mapping[str, Attempt | None], catalogue: Catalogue) -> list[Want]:
+def _wants(
+    waiting: Mapping[str, Training], left: Mapping[str, Attempt | None], catalogue: Catalogue, began: datetime
+) -> list[Want]:
     """Return what those need that only wait for their turn; the others are told what they wait for."""
     wants: list[Want] = []
     for row in waiting.values():
@@ -115,7 +118,7 @@ def _wants(waiting: Mapping[str, Training], left: Mapping[str, Attempt | None], 
         if size is None or catalogue.image(row.image) is None:
             missing = row.instance_type if size is None else row.image
             row.message = f"waits for {missing}, which is no longer in the catalogue"
-        elif told := _waits_for(left[row.id]):
+        elif told := _waits_for(left[row.id], began):
             row.message = told
         else:
             wants.append(_want(row, size))
@@ -130,9 +133,12 @@ def _grant(session: Session, row: Training, want: Want, gpus: tuple[str, ...], l
         note(session, row, f"Warning: {what}.")
 
 
-def _waits_for(earlier: Attempt | None) -> str:
-    """Return what a next attempt waits for while what an earlier one left is still to be kept, for some time."""
-    if earlier is None or earlier.ended_at is None or now() - earlier.ended_at > KEEPING:
+def _waits_for(earlier: Attempt | None, began: datetime) -> str:
+    """Return what a next attempt waits for while what an earlier one left is still to be kept, for some time.
+
+    While no controller ran nobody could keep it: the time counts from when this one `began`.
+    """
+    if earlier is None or earlier.ended_at is None or now() - max(earlier.ended_at, began) > KEEPING:
         return ""
     return f"waits until what attempt {earlier.number} left on this machine is kept"
 

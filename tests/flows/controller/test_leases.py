@@ -88,6 +88,9 @@ def test_a_next_attempt_waits_for_what_the_last_one_left(here: Platform, leases:
     assert len(training(here, other).attempts) == 1
     with here.records.writing() as session:
         session.get(Attempt, attempt.id).ended_at = now() - KEEPING
+    leases.grant()  # by a controller that has just begun
+    assert len(training(here, training_id).attempts) == 1
+    leases.began = now() - KEEPING
     leases.grant()
     assert len(training(here, training_id).attempts) == 2
     with here.records.reading() as session:

@@ -12,11 +12,12 @@ from blocks.platform import Platform
 from blocks.pools import processes
 from blocks.records import attempt as verbs
 from blocks.records import experiments, trainings
+from blocks.records.database import BUSY_SECONDS
 from blocks.records.tables import Attempt, now
 from blocks.records.words import ExperimentState, Phase, TrainingState
 from flows.reconcile import repair
 from flows.reconcile import tidy as tidying
-from flows.reconcile.findings import Repair
+from flows.reconcile.findings import LEASE, Repair
 from flows.reconcile.repair import reconcile
 from flows.reconcile.tidy import tidy
 
@@ -249,6 +250,11 @@ def test_without_prefect_the_records_alone_decide(here: Platform, granted: Grant
     first, second = granted(T.RUNNING, silent=31), granted(T.RUNNING, silent=31)
     assert repairs(reconciled(here, runs)) == {first: Repair.END, second: Repair.END}
     assert None not in {attempt_of(one).ended_at for one in (first, second)}
+
+
+def test_a_beat_is_answered_before_its_lease_is_over():
+    """However long another holds the records: what waits for them in vain is known of before silence is judged."""
+    assert timedelta(seconds=BUSY_SECONDS) < LEASE
 
 
 def test_a_slow_prefect_makes_nobody_silent(
