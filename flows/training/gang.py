@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 from prefect.exceptions import TerminationSignal
 
@@ -33,6 +35,7 @@ def run_together(
         NoFreePort: no ports are left through which the instances could find each other.
     """
     _choose_ports(instances)
+    stop = instances[0].stop  # it is the same event for all of them
     echo = Echo(show, instances[0].assignment.training_id)
     ends: list[tuple[float, Evidence]] = []
 
@@ -45,17 +48,14 @@ def run_together(
             evidence = Evidence(Cause.PLATFORM, error=f"{type(error).__name__}: {error}")
         ends.append((time.monotonic(), evidence))
         if not is_success(evidence):
-            one.stop.set()  # it is the same event for all of them
+            stop.set()
         uploads.finish()
 
-    with ThreadPoolExecutor(len(instances), thread_name_prefix="instance") as pool:
-        running = [pool.submit(go, one, python) for one, python in zip(instances, pythons, strict=True)]
-        was_signalled = _wait_for(running, instances[0])
+    was_signalled = _run_all([partial(go, one, python) for one, python in zip(instances, pythons, strict=True)], stop)
     echo.finish()
-    for one in running:
-        one.result()
-    first_to_fail = min(ends, key=lambda end: (is_success(end[1]), end[0]))
-    return first_to_fail[1], was_signalled
+    none = (0.0, Evidence(Cause.STOPPED))  # a signal came before the first
+    _, first_to_fail = min(ends, key=lambda end: (is_success(end[1]), end[0]), default=none)
+    return first_to_fail, was_signalled
 
 
 def is_success(evidence: Evidence) -> bool:
@@ -85,15 +85,21 @@ def _tell_started(one: Instance) -> bool:
     return True
 
 
-def _wait_for(running: Sequence[Future[None]], first: Instance) -> bool:
-    """Wait for the instances; returns whether a signal to this process ended them."""
+def _run_all(works: Sequence[Callable[[], None]], stop: Event) -> bool:
+    """Run each in a thread to its end; returns whether a signal to this process set `stop`."""
     was_signalled = False
-    while not all(one.done() for one in running):
+    with ThreadPoolExecutor(len(works), thread_name_prefix="instance") as pool:
+        running: list[Future[None]] = []
         try:
+            for work in works:
+                running.append(pool.submit(work))
             wait(running)  # not Thread.join: interrupted by a signal, it takes a living thread for ended
         except TerminationSignal:
+            stop.set()
             # Prefect sends it more than once; the grace and the last uploads must not be cut short by the next.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             was_signalled = True
-            first.stop.set()
+            wait(running)
+    for one in running:
+        one.result()
     return was_signalled

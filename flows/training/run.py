@@ -6,15 +6,12 @@ through the controller's door.
 
 import os
 import threading
-import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from prefect import flow, get_client, task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
@@ -32,7 +29,7 @@ from blocks.storage.storage import Storage
 from flows.control import leave_out_decided
 from flows.decided import Decided
 from flows.tensorboard.service import folder as tensorboard_folder
-from flows.training import board, delivery, environment, staging
+from flows.training import artifacts, delivery, environment, staging
 from flows.training.assignment import Assignment, work_folder
 from flows.training.contract import Rank
 from flows.training.door import Door, DoorClosed, GivenUp
@@ -58,7 +55,7 @@ def train(training_id: str, attempt: int) -> State:
         with door.beating():
             evidence = carry_out(door, assignment)
             answer = tell_end(door, evidence)
-            show_end(evidence, answer)
+            artifacts.show_end(evidence, answer)
             if is_success(evidence) and answer["state"] != TrainingState.COMPLETE:
                 with suppress(StorageError):  # reconcile looks after it as well
                     # A stop came between the marker and the end.
@@ -145,7 +142,7 @@ def prepare_image(first: Instance) -> Path:
 def stage_in(instances: Sequence[Instance]) -> None:
     """Bring code, data sets and the checkpoint to go on from."""
     for one in instances:
-        staging.stage_in(one, _progress("Staging in"))
+        staging.stage_in(one, artifacts.progress("Staging in"))
 
 
 @task(cache_policy=NO_CACHE)
@@ -167,37 +164,13 @@ def run_script(instances: Sequence[Instance], pythons: Sequence[Path]) -> Eviden
 def stage_out(instances: Sequence[Instance]) -> int:
     """Put the model of instance 0 in its place, and the marker that makes it count; return how many files it has."""
     instances[0].has_succeeded = True
-    return delivery.stage_out(instances[0], settings.home(), _progress("Staging out"))
+    return delivery.stage_out(instances[0], settings.home(), artifacts.progress("Staging out"))
 
 
 @task(cache_policy=NO_CACHE)
 def tell_end(door: Door, evidence: Evidence) -> dict[str, str]:
     """End the attempt in the records; the answer is what becomes of the training."""
     return door.end(evidence)
-
-
-def show_end(evidence: Evidence, answer: dict[str, str]) -> None:
-    """Put how it ended among the run's artifacts: exit code, reason, last lines; what is only shown never fails."""
-    with suppress(Exception):
-        page = board.end_page(evidence, answer["state"], answer["message"])
-        create_markdown_artifact(markdown=page, description="How it ended")
-
-
-def _progress(what: str) -> Callable[[str, float], None]:
-    """Return what shows progress in the run's artifacts, at most once a second; what is only shown never fails."""
-    shown: dict[str, float] = {}
-    artifact: Any = None
-    with suppress(Exception):
-        artifact = create_progress_artifact(progress=0.0, description=what)
-
-    def tell(part: str, share: float) -> None:
-        now = time.monotonic()
-        if artifact is not None and (share >= 1.0 or now - shown.get(part, 0.0) > 1.0):
-            shown[part] = now
-            with suppress(Exception):
-                update_progress_artifact(artifact, progress=share * 100, description=f"{what}: {part}")
-
-    return tell
 
 
 def _is_cancelled() -> bool:

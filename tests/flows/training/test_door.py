@@ -158,6 +158,13 @@ def test_the_last_lines_always_pass(door: Door, here: Platform, attempt_id: str,
     assert len(attempt_of(attempt_id).evidence["last_lines"]) == LAST_LINES
 
 
+def test_pips_longest_words_pass(door: Door, attempt_of: Callable, attempt_id: str):
+    """Twenty lines of 60 KB, and an error as long: the user's error is told as that."""
+    evidence = Evidence(Cause.REQUIREMENTS, error="e" * 70_000, last_lines=["p" * 60_000] * 20)
+    assert door.end(evidence)["reason"] == "USER_ERROR"
+    assert len(attempt_of(attempt_id).evidence["last_lines"]) == 20
+
+
 def test_a_beat_that_fails_is_not_the_last(door: Door, attempt_of: Callable, attempt_id: str, monkeypatch):
     """Whatever goes wrong with one, the next is heard."""
     monkeypatch.setattr(doors, "BEAT_SECONDS", 0.02)

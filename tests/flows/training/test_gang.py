@@ -1,5 +1,7 @@
 """Two instances of one attempt under real launchers."""
 
+import os
+import signal
 import sys
 import textwrap
 import threading
@@ -9,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prefect.exceptions import TerminationSignal
 
 from blocks.hosts.loopback import can_bind
 from blocks.logs import LocalSink
@@ -22,9 +25,10 @@ from flows.training.staging import stage_in
 from flows.training.verdict import Cause, Evidence
 
 PYTHONS = [Path(sys.executable)] * 2
-# Each leaves a file where the other one sees it, and begins once both are there.
+# Each leaves a file where the other one sees it, and begins once both are there; when it is ended it saves.
 MEET = """
-    import os, pathlib, sys, time
+    import os, pathlib, signal, sys, time
+    signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.2), print("saved"), sys.exit(1)))
     rank, here = int(os.environ["RANK"]), pathlib.Path(os.environ["EM_DATASET_DIGITS"]).parents[2]
     (here / f"here-{rank}").touch()
     while not (here / f"here-{1 - rank}").exists():
@@ -102,8 +106,6 @@ def test_the_first_that_fails_ends_the_other(pair: Pair, tmp_path: Path):
         if rank == 1:
             print("odd data")
             sys.exit(7)
-        import signal
-        signal.signal(signal.SIGTERM, lambda *_: (print("saved"), sys.exit(1)))
         time.sleep(60)
         """)
     evidence = run(both, tmp_path)
@@ -116,6 +118,34 @@ def test_a_stop_ends_both(pair: Pair, tmp_path: Path):
     both = pair("time.sleep(60)")
     when_ready(both, lambda: setattr(both[0].door, "wish", Wish.STOP))
     assert run(both, tmp_path).cause == Cause.STOPPED
+
+
+@pytest.fixture
+def prefects_handler() -> Iterator[None]:
+    """SIGTERM raises in the main thread, as in a run of Prefect's."""
+
+    def raise_it(number: int, _frame: object) -> None:
+        raise TerminationSignal(signal=number)
+
+    before = signal.signal(signal.SIGTERM, raise_it)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("prefects_handler")
+def test_a_signal_ends_both_once(pair: Pair, tmp_path: Path):
+    """Both save within their grace, however often it is sent, and it is told that it was a signal."""
+    both = pair("time.sleep(60)")
+
+    def twice() -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+
+    when_ready(both, twice)
+    evidence, was_signalled = run_together(both, PYTHONS, tmp_path / "mirror", lambda _: None)
+    assert (evidence.cause, was_signalled) == (Cause.STOPPED, True)
+    assert [one.log.last[-1] for one in both] == ["saved", "saved"]
 
 
 def test_an_attempt_that_was_given_up_ends(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
