@@ -61,13 +61,15 @@ def test_its_scalars_are_uploaded_and_mirrored(
 
 
 def test_its_mlflow_run_has_all_of_it(digits: Training, mlflow_run: Run):
-    """FINISHED, with hyperparameters, what the script logged, tags, and the system's metrics."""
+    """FINISHED, with hyperparameters, what the script logged, tags, and what the machine and its own processes used."""
     run = mlflow_run(digits["mlflow_run_id"])
     assert run["info"]["status"] == "FINISHED"
     assert {"epochs": str(EPOCHS), "learning-rate": "0.005", "batch-size": "32"}.items() <= run["params"].items()
     assert {"team": "시험", "kind": "example"}.items() <= run["tags"].items()
     assert float(run["metrics"]["accuracy"]) > 0.9
-    assert any(name.startswith("system/") for name in run["metrics"])
+    assert "system/cpu_utilization_percentage" in run["metrics"]
+    assert float(run["metrics"]["system/training_memory_megabytes"]) > 50
+    assert "system/training_cpu_percentage" in run["metrics"]
 
 
 def test_its_log_has_every_line(digits: Training, log: Callable[[str], list[str]]):
