@@ -132,11 +132,6 @@ class Tracking:
             body = {"run_id": run_id, "status": status, "end_time": _milliseconds(ended)}
             self._rest.post("runs/update", body)
 
-    def resume_run(self, run_id: str) -> None:
-        """Make the run RUNNING again, for another attempt. MLflow shows its last end until the next `end_run`."""
-        self._run(run_id)
-        self._rest.post("runs/update", {"run_id": run_id, "status": "RUNNING"})
-
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run; others stay."""
         for batch in batches(pairs(tags, LONGEST_TAG)):

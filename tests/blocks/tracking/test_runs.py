@@ -50,17 +50,14 @@ def test_completed_after_a_death(tracking: Tracking, experiment: str, training: 
     assert seen(tracking, run_id)["data"]["params"] == [{"key": "a", "value": "1"}]
 
 
-def test_ends_and_goes_on(tracking: Tracking, experiment: str, training: str) -> None:
-    """An end sets status and time and, said twice, keeps the time; the run can be resumed and end otherwise."""
+def test_ends(tracking: Tracking, experiment: str, training: str) -> None:
+    """An end sets status and time and, said twice, keeps the time; another end takes its place."""
     run_id = tracking.ensure_run(experiment, training, "n", {}, {})
     moment = datetime(2026, 11, 3, 12, 0, 0, 500_000, UTC)
     tracking.end_run(run_id, "FAILED", moment)
     tracking.end_run(run_id, "FAILED")
     info = seen(tracking, run_id)["info"]
     assert (info["status"], info["end_time"]) == ("FAILED", moment.timestamp() * 1000)
-    tracking.resume_run(run_id)
-    tracking.resume_run(run_id)
-    assert seen(tracking, run_id)["info"]["status"] == "RUNNING"
     tracking.end_run(run_id, "FINISHED")
     info = seen(tracking, run_id)["info"]
     assert info["status"] == "FINISHED"
