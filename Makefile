@@ -31,9 +31,10 @@ check: set-up-dev ## style, types, layers
 bench: up ## how long from submission to a script's first line, beside an empty run of Prefect's
 	@.venv/bin/python benchmarks/submit_to_first_line.py
 
-lock: set-up ## resolve again what pyproject.toml asks for
+lock: set-up ## resolve again what pyproject.toml and the images ask for; what is locked and still fits stays
 	$(COMPILE) pyproject.toml -o images/platform/requirements.lock
 	$(COMPILE) -c images/platform/requirements.lock --group dev -o requirements-dev.lock
+	for file in images/*/requirements.in; do $(COMPILE) --no-config "$$file" -o "$${file%.in}.lock"; done # the overrides are the platform's
 
 set-up:
 	@$(SET_UP)
