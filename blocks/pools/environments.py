@@ -77,8 +77,7 @@ class Environments:
         """
         if name not in self.names():
             raise EnvironmentBroken(f"There is no image {name!r} with a {LOCK}; there are: {', '.join(self.names())}.")
-        python = "".join(map(str, interpreter().version))
-        digest = hashlib.sha256(f"cpython-{python} {platform.machine()}".encode())
+        digest = hashlib.sha256(f"{interpreter().tag} {platform.machine()}".encode())
         for file in self._lock_files(name):
             digest.update(file.read_bytes())
         return self._root / f"{name}-{digest.hexdigest()[:12]}"
@@ -154,7 +153,8 @@ class _Build:
     def _install_torch(self, file: Path) -> None:
         links = pip_find_links(self._python)
         wanted = file.read_text(encoding="utf-8").split("==")
-        words = torch_words(links, wanted[-1].strip(), has_nvidia=Path("/proc/driver/nvidia/version").exists())
+        has_nvidia = Path("/proc/driver/nvidia/version").exists()
+        words = torch_words(links, wanted[-1].strip(), interpreter().tag, has_nvidia)
         env = {"UV_FIND_LINKS": ",".join(links)} if links and "--torch-backend=auto" not in words else {}
         self._uv("pip", "install", "--python", str(self._python), *words, "-r", str(file), env=env)
 
@@ -194,14 +194,16 @@ def failure(name: str, said: list[str], code: int) -> EnvironmentBroken | Enviro
     return EnvironmentBroken(message)
 
 
-def torch_words(links: list[str], version: str, has_nvidia: bool) -> list[str]:
+def torch_words(links: list[str], version: str, tag: str, has_nvidia: bool) -> list[str]:
     """Return how uv is to pick torch's build: for the GPU that is there, from this machine's folder, or the CPU's.
+
+    `tag` is the interpreter's, as in `cp311`: a file for another Python is of no use.
 
     A CPU build needs only what is locked already; a CUDA build brings its own libraries.
     """
     if has_nvidia:
         return ["--torch-backend=auto"]
-    here = any(next(Path(link).glob(f"torch-{version}*.whl"), None) for link in links)
+    here = any(next(Path(link).glob(f"torch-{version}*-{tag}-*.whl"), None) for link in links)
     return ["--no-deps"] if here else ["--no-deps", "--torch-backend=cpu"]
 
 

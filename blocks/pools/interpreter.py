@@ -27,6 +27,11 @@ class Interpreter:
         return "Python " + ".".join(map(str, self.version))
 
     @property
+    def tag(self) -> str:
+        """Return how files for it are marked, as in `cp311`."""
+        return "cp" + "".join(map(str, self.version))
+
+    @property
     def note(self) -> str:
         """What a person must know before a script runs with it; empty for the Python that images are named after."""
         if self.version == WANTED:

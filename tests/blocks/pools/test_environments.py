@@ -230,17 +230,18 @@ def test_installer_sees_no_key_of_the_platforms(tmp_path, images, monkeypatch):
 @pytest.mark.parametrize(
     ("has_nvidia", "here", "expected"),
     [
-        (False, True, ["--no-deps"]),
-        (False, False, ["--no-deps", "--torch-backend=cpu"]),
-        (True, True, ["--torch-backend=auto"]),
-        (True, False, ["--torch-backend=auto"]),
+        (False, "cp311", ["--no-deps"]),
+        (False, "cp313", ["--no-deps", "--torch-backend=cpu"]),
+        (False, "", ["--no-deps", "--torch-backend=cpu"]),
+        (True, "cp311", ["--torch-backend=auto"]),
+        (True, "", ["--torch-backend=auto"]),
     ],
 )
 def test_build_of_torch_fits_the_machine(tmp_path, has_nvidia, here, expected):
-    """A GPU gets its own build; else a file that lies here is taken, else the CPU's build is fetched."""
+    """A GPU gets its own build; else a file for this Python that lies here is taken, else the CPU's build is fetched."""
     if here:
-        (tmp_path / "torch-2.13.0+cpu-cp311-cp311-linux_x86_64.whl").touch()
-    assert environments.torch_words([str(tmp_path)], "2.13.0", has_nvidia) == expected
+        (tmp_path / f"torch-2.13.0+cpu-{here}-{here}-linux_x86_64.whl").touch()
+    assert environments.torch_words([str(tmp_path)], "2.13.0", "cp311", has_nvidia) == expected
 
 
 @pytest.fixture(scope="module")
