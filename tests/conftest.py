@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from blocks import settings as platform_settings
+from blocks.hosts.loopback import can_bind
 from blocks.settings import Ports, Settings
-from deployments.one_machine import ports, start, stop
+from deployments.one_machine import start, stop
 from deployments.one_machine.parts import Part
 
 TESTS = Path(__file__).parent
@@ -45,7 +46,7 @@ class Silent:
 
 def free_ports() -> dict[str, str]:
     """Return EMF_PORT_… for ports that nobody uses, below those that the kernel gives to outgoing connections."""
-    free = filter(ports.free, random.sample(range(10_000, 32_000, 100), 220))
+    free = filter(can_bind, random.sample(range(10_000, 32_000, 100), 220))
     return {f"EMF_PORT_{part.upper()}": str(port) for part, port in zip(Ports.model_fields, free, strict=False)}
 
 

@@ -1,11 +1,11 @@
 """Whether the ports of the parts are free, and who holds those that are not."""
 
-import socket
 from collections.abc import Iterable
 
 import psutil
 
-from blocks.settings import LOOPBACK, Settings
+from blocks.hosts.loopback import can_bind
+from blocks.settings import Settings
 from deployments.one_machine.errors import PortTaken
 from deployments.one_machine.parts import Part
 
@@ -21,22 +21,11 @@ def check(parts: Iterable[Part], settings: Settings) -> None:
         if not part.port:
             continue
         port: int = getattr(settings.ports, part.port)
-        if not free(port):
+        if not can_bind(port):
             faults.append(taken(port, part.name, holder(port)))
     if faults:
         file = settings.home / "settings.yaml"
         raise PortTaken("\n".join([*faults, f"Ports are set in {file}, or by EMF_PORT_<PART> in the environment."]))
-
-
-def free(port: int) -> bool:
-    """Say whether somebody could listen on this port of the loopback now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-        return True
 
 
 def taken(port: int, part: str, holder: str) -> str:

@@ -48,8 +48,8 @@ def launch(instance: Instance, python: Path, echo: Echo, started: Callable[[], b
             _wait(instance, process, reports, started)
         finally:
             _end(process, instance)
-    reports.join(timeout=READ_SECONDS)
-    usage.finish()
+            reports.join(timeout=READ_SECONDS)
+            usage.finish()
     try:
         capture.finish(within=READ_SECONDS)
     except LogError as error:

@@ -16,10 +16,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from blocks import settings as platform_settings
+from blocks.hosts.loopback import can_bind
 from blocks.hosts.service import Service, State
 from blocks.hosts.supervisord import Supervisord
 from blocks.settings import Settings
-from deployments.one_machine import credentials, deploy, marks, ports
+from deployments.one_machine import credentials, deploy, marks
 from deployments.one_machine.errors import DeployFailed
 from tests.conftest import platform_folder
 
@@ -204,5 +205,5 @@ def test_down_leaves_nothing(settings: Settings) -> None:
     assert answer.returncode == 0, answer
     assert "worker-process" in answer.stdout
     assert marks.find(settings.home) == []
-    assert all(ports.free(port) for port in settings.ports.model_dump().values())
+    assert all(can_bind(port) for port in settings.ports.model_dump().values())
     assert emf("down").stdout.strip() == "Nothing runs."
