@@ -238,7 +238,7 @@ def test_installer_sees_no_key_of_the_platforms(tmp_path, images, monkeypatch):
     ],
 )
 def test_build_of_torch_fits_the_machine(tmp_path, has_nvidia, here, expected):
-    """A GPU gets its own build; else a file for this Python that lies here is taken, else the CPU's build is fetched."""
+    """A GPU gets its own build; else a file here that is for this Python is taken, else the CPU's build is fetched."""
     if here:
         (tmp_path / f"torch-2.13.0+cpu-{here}-{here}-linux_x86_64.whl").touch()
     assert environments.torch_words([str(tmp_path)], "2.13.0", "cp311", has_nvidia) == expected
