@@ -75,11 +75,11 @@ def test_a_second_up_finds_nothing_to_do(settings: Settings) -> None:
 
 
 def test_no_secret_is_where_users_code_runs_or_where_others_look(settings: Settings) -> None:
-    """Those who run beside users' code have no key, nobody has the shell's, and no command line shows one."""
+    """Only those who cannot do without have keys, nobody has the shell's, and no command line shows one."""
     keys = {value for name, value in credentials.ensure(settings).items() if name != "EMF_OBJECT_STORE_ACCESS_KEY"}
     running = processes(settings)
     told = {part for part, process in running.items() if keys & set(process.environ().values())}
-    assert told == {"object_store", "controller", "worker-control"}
+    assert told == {"object_store", "controller"}
     assert not any(key in " ".join(process.cmdline()) for process in running.values() for key in keys)
     assert not any("AWS_SECRET_ACCESS_KEY" in process.environ() for process in running.values())
 
