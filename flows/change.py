@@ -1,6 +1,6 @@
 """What a person changes of an experiment or a training: its description and its tags."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
@@ -35,8 +35,3 @@ def asked(
     """Return what a form asks for: what is filled in, and what is empty only where that is said to be meant."""
     wanted: dict[str, object] = {"description": description} if description or change_description else {}
     return wanted | ({"tags": tags} if tags or change_tags else {})
-
-
-def gone(before: Collection[str], change: Change) -> list[str]:
-    """Return the names of the tags that a change takes away."""
-    return [] if change.tags is None else sorted(set(before) - change.tags.keys())

@@ -1,4 +1,4 @@
-"""Experiments in the records: find, list, record, change, delete."""
+"""Experiments in the records: find, list, record, delete."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from blocks.records.errors import InUse, NameTaken, NotAllowed, NotFound
-from blocks.records.tables import Event, Experiment, Training, now
+from blocks.records.tables import Event, Experiment, Training
 from blocks.records.transitions import note, transition
 from blocks.records.words import ExperimentState
 
@@ -70,18 +70,6 @@ def record(session: Session, name: str, description: str, tags: Mapping[str, str
     session.flush()
     note(session, row, "Requested.", state=row.state)
     return row
-
-
-def change(
-    session: Session, row: Experiment, *, description: str | None = None, tags: Mapping[str, str] | None = None
-) -> None:
-    """Change what a person may change: the description and the tags (all of them at once)."""
-    if description is not None:
-        row.description = description
-    if tags is not None:
-        row.tags = dict(tags)
-    row.changed_at = now()
-    note(session, row, "Description or tags were changed.")
 
 
 def begin_delete(session: Session, row: Experiment) -> None:

@@ -45,6 +45,10 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: UTCTime, dict[str, Any]: JSON, dict[str, str]: JSON, list[str]: JSON}  # noqa: RUF012
 
 
+# What MLflow must still be told of a change: None nothing, else its description and tags, and these to be removed.
+Owed = JSON(none_as_null=True)
+
+
 class Experiment(Base):
     """A group of trainings; an MLflow experiment stands behind it."""
 
@@ -57,6 +61,7 @@ class Experiment(Base):
     reason: Mapped[str] = mapped_column(String(32), default="")
     message: Mapped[str] = mapped_column(default="")
     mlflow_id: Mapped[str] = mapped_column(String(64), default="")
+    mlflow_owed: Mapped[list[str] | None] = mapped_column(Owed)
     created_at: Mapped[datetime] = mapped_column(default=now)
     changed_at: Mapped[datetime] = mapped_column(default=now)
     trainings: Mapped[list["Training"]] = relationship(back_populates="experiment", passive_deletes="all")
@@ -86,6 +91,7 @@ class Training(Base):
     retry_at: Mapped[datetime | None]
     mlflow_run_id: Mapped[str] = mapped_column(String(64), default="")
     mlflow_status: Mapped[str] = mapped_column(String(16), default="")
+    mlflow_owed: Mapped[list[str] | None] = mapped_column(Owed)
     created_at: Mapped[datetime] = mapped_column(default=now)
     changed_at: Mapped[datetime] = mapped_column(default=now)
     ended_at: Mapped[datetime | None]

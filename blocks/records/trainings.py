@@ -1,4 +1,4 @@
-"""Trainings in the records: find, list, record, wish, change, delete."""
+"""Trainings in the records: find, list, record, wish, delete."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -164,18 +164,6 @@ def wish_stop(session: Session, row: Training) -> None:
     elif row.state not in (T.STOP_IN_PROGRESS, T.FAIL_TRAIN_IN_PROGRESS):
         # A script that has failed already has failed, whatever is asked then: the wish only hurries its end.
         transition(session, row, T.STOP_IN_PROGRESS, reason=Reason.USER, message="A person asked it to stop.")
-
-
-def change(
-    session: Session, row: Training, *, description: str | None = None, tags: Mapping[str, str] | None = None
-) -> None:
-    """Change what a person may change: the description and the tags (all of them at once)."""
-    if description is not None:
-        row.description = description
-    if tags is not None:
-        row.tags = dict(tags)
-    row.changed_at = now()
-    note(session, row, "Description or tags were changed.")
 
 
 def begin_delete(session: Session, row: Training) -> None:

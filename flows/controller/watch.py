@@ -21,6 +21,7 @@ from blocks.records.words import ExperimentState, Reason, TrainingState
 from blocks.tracking import RunStatus
 from flows.controller.leases import Leases
 from flows.controller.pulse import Pulse
+from flows.controller.telling import tell_changes
 from flows.reconcile.repair import reconcile
 from flows.reconcile.tidy import tidy
 from flows.tensorboard import service as tensorboard
@@ -69,7 +70,7 @@ class Watch:
 
     def run(self) -> None:
         """Go round until `stop`."""
-        steps = (self.begin, self.leases.grant, self.leases.submit, self.tell_mlflow, self.boards)
+        steps = (self.begin, self.leases.grant, self.leases.submit, self.tell_mlflow, self.tell_changes, self.boards)
         self._go(steps, ROUND_SECONDS, STEP_PATIENCE_SECONDS)
 
     def run_heal(self) -> None:
@@ -169,6 +170,10 @@ class Watch:
                 fresh = session.get(Training, row.id)
                 if fresh is not None:
                     fresh.mlflow_status = status
+
+    def tell_changes(self) -> None:
+        """Give MLflow the descriptions and tags that were changed since it was told."""
+        tell_changes(self.platform)
 
     def _move(self, training_id: str, to: TrainingState, reason: Reason, message: str) -> None:
         with self.platform.records.writing() as session:

@@ -7,11 +7,11 @@ from pydantic import Field
 
 from blocks.errors import Permanent, Temporary
 from blocks.platform import Platform
-from blocks.records import experiments
+from blocks.records import changes, experiments
 from blocks.records.tables import Experiment
 from blocks.records.transitions import transition
 from blocks.records.words import ExperimentState, Reason
-from flows.change import asked, gone, parse_change
+from flows.change import asked, parse_change
 from flows.control import control_flow, show, verb
 from flows.experiment import board, reading, spec
 from flows.forms import Forms
@@ -80,7 +80,7 @@ async def change_experiment(
     change_description: bool = False,
     change_tags: bool = False,
 ) -> dict[str, Any]:
-    """Change the description and the tags of an experiment.
+    """Change the description and the tags of an experiment; MLflow's copy follows within seconds.
 
     Args:
         experiment: Its name or id.
@@ -91,7 +91,7 @@ async def change_experiment(
     """
     wanted = asked(description, tags, change_description=change_description, change_tags=change_tags)
     platform = Platform()
-    change_in_mlflow(platform, experiment, change(platform, experiment, wanted))
+    change(platform, experiment, wanted)
     return await _show_again(platform, experiment)
 
 
@@ -177,23 +177,11 @@ describe = verb(reading.read)
 
 
 @verb
-def change(platform: Platform, experiment: str, wanted: dict[str, object]) -> list[str]:
-    """Change the record; returns the tags that it no longer has."""
+def change(platform: Platform, experiment: str, wanted: dict[str, object]) -> None:
+    """Change the record; the controller tells MLflow."""
     wish = parse_change(wanted)
     with platform.records.writing() as session:
-        row = reading.find(session, experiment)
-        left = gone(row.tags, wish)
-        experiments.change(session, row, description=wish.description, tags=wish.tags)
-    return left
-
-
-@verb
-def change_in_mlflow(platform: Platform, experiment: str, left: list[str]) -> None:
-    """Change MLflow's copy of description and tags."""
-    with platform.records.reading() as session:
-        row = reading.find(session, experiment)
-    if row.mlflow_id:
-        platform.tracking.change_experiment(row.mlflow_id, row.description, row.tags, gone=left)
+        changes.change(session, reading.find(session, experiment), description=wish.description, tags=wish.tags)
 
 
 @verb

@@ -145,7 +145,7 @@ async def change_training(
     change_description: bool = False,
     change_tags: bool = False,
 ) -> dict[str, Any]:
-    """Change the description and the tags of a training.
+    """Change the description and the tags of a training; MLflow's copy follows within seconds.
 
     Args:
         training: Its name or id.
@@ -156,7 +156,7 @@ async def change_training(
     """
     wanted = asked(description, tags, change_description=change_description, change_tags=change_tags)
     platform = Platform()
-    work.change_in_mlflow(platform, training, work.change(platform, training, wanted))
+    work.change(platform, training, wanted)
     found = work.describe(platform, training)
     await show(board.page(found))
     return found

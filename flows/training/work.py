@@ -7,11 +7,11 @@ from typing import Any
 from blocks.errors import Permanent, Temporary
 from blocks.platform import Platform
 from blocks.pools.machine import this_machine
-from blocks.records import experiments, trainings
+from blocks.records import changes, experiments, trainings
 from blocks.records.tables import Training
 from blocks.records.transitions import note, transition
 from blocks.records.words import Reason, TrainingState
-from flows.change import gone, parse_change
+from flows.change import parse_change
 from flows.control import verb
 from flows.tensorboard import service as tensorboard
 from flows.training import reading
@@ -73,23 +73,11 @@ look = verb(reading.look)
 
 
 @verb
-def change(platform: Platform, training: str, wanted: Mapping[str, object]) -> list[str]:
-    """Change the record; returns the tags that it no longer has."""
+def change(platform: Platform, training: str, wanted: Mapping[str, object]) -> None:
+    """Change the record; the controller tells MLflow."""
     wish = parse_change(wanted)
     with platform.records.writing() as session:
-        row = reading.find(session, training)
-        left = gone(row.tags, wish)
-        trainings.change(session, row, description=wish.description, tags=wish.tags)
-    return left
-
-
-@verb
-def change_in_mlflow(platform: Platform, training: str, left: list[str]) -> None:
-    """Change MLflow's copy of description and tags."""
-    with platform.records.reading() as session:
-        row = reading.find(session, training)
-    if row.mlflow_run_id:
-        platform.tracking.change_run(row.mlflow_run_id, row.description, row.tags, gone=left)
+        changes.change(session, reading.find(session, training), description=wish.description, tags=wish.tags)
 
 
 @verb

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.change import Change, asked, gone, parse_change
+from flows.change import Change, asked, parse_change
 from flows.faults import Refused
 
 
@@ -36,9 +36,3 @@ def test_a_blank_form_wipes_nothing():
 def test_what_is_filled_in_changes(description: str, tags: dict[str, str], flags: tuple[bool, bool], wanted: object):
     """And what is empty only where its switch is on."""
     assert asked(description, tags, change_description=flags[0], change_tags=flags[1]) == wanted
-
-
-def test_tags_that_left():
-    """Those that were there and are in the new ones no more; none where tags do not change."""
-    assert gone(["a", "b", "c"], Change(tags={"b": "1", "d": "2"})) == ["a", "c"]
-    assert gone(["a"], Change(description="x")) == []

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import BigInteger, exc, func, select, text
 
 from blocks.errors import BlockError, Permanent, Temporary
-from blocks.records import database, experiments, trainings
+from blocks.records import changes, database, experiments, trainings
 from blocks.records.database import Records
 from blocks.records.errors import Conflict, RecordsAway
 from blocks.records.tables import Base, Event, Experiment, Training, now
@@ -78,7 +78,7 @@ def test_a_writing_that_fails_wrote_nothing(records: Records, make: Callable[...
     """An error inside a writing session takes back all that it wrote, and comes out unchanged."""
     training_id = make()
     with pytest.raises(ZeroDivisionError), records.writing() as session:
-        trainings.change(session, trainings.find(session, training_id), description="half")
+        changes.change(session, trainings.find(session, training_id), description="half")
         session.flush()
         _ = 1 / 0
     with records.reading() as session:

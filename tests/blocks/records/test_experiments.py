@@ -92,15 +92,3 @@ def test_an_experiment_with_trainings_says_which(records: Records, make: Callabl
     assert sum(training_id in said for training_id in ids) == 10
     assert "12 training(s)" in said
     assert "and 2 more" in said
-
-
-def test_a_change_replaces_what_is_given(records: Records):
-    """None stays; tags are replaced as a whole; an event says that something was changed."""
-    experiment_id = recorded(records, E.ACTIVE)
-    with records.writing() as session:
-        row = experiments.find(session, experiment_id)
-        before = row.changed_at
-        experiments.change(session, row, tags={"b": "2"})
-        assert (row.description, row.tags) == ("what", {"b": "2"})
-        assert row.changed_at > before
-        assert "changed" in trainings.events_of(session, "experiment", experiment_id)[-1].message

@@ -203,17 +203,6 @@ def test_what_has_ended_can_be_deleted_and_again(records: Records, make: Make, s
         assert trainings.find(session, training_id).state == T.DELETE_IN_PROGRESS
 
 
-def test_a_change_replaces_what_is_given(records: Records, make: Make):
-    """None stays; tags are replaced as a whole; the request as it was accepted does not change."""
-    training_id = make(tags={"a": "1"}, description="old")
-    with records.writing() as session:
-        row = trainings.find(session, training_id)
-        trainings.change(session, row, tags={"b": "2"})
-        assert (row.description, row.tags, row.request["tags"]) == ("old", {"b": "2"}, {"a": "1"})
-        trainings.change(session, row, description="")
-        assert (row.description, row.tags) == ("", {"b": "2"})
-
-
 def test_forgetting_leaves_nothing(records: Records, make: Make):
     """The record goes with its attempts, checkpoints and events; the experiment stays."""
     training_id = make()

@@ -17,11 +17,12 @@ SECRET = "secret"
 
 
 class FakeTracking:
-    """MLflow: one run a training, and the status that it was given."""
+    """MLflow: one run a training, its status, and its copies of descriptions and tags."""
 
     def __init__(self) -> None:
         self.runs: dict[str, str] = {}
         self.status: dict[str, str] = {}
+        self.copies: dict[str, tuple[str, dict[str, str], list[str]]] = {}
         self.fault: Exception | None = None
         self.meanwhile: Callable[[], object] = lambda: None
 
@@ -36,6 +37,14 @@ class FakeTracking:
         if self.fault:
             raise self.fault
         self.status[run_id] = status
+
+    def change_run(self, run_id: str, description: str, tags: dict[str, str], *, gone: list[str]) -> None:
+        if self.fault:
+            raise self.fault
+        self.meanwhile()
+        self.copies[run_id] = (description, tags, gone)
+
+    change_experiment = change_run
 
 
 class FakeRuns:
