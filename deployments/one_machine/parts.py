@@ -64,7 +64,7 @@ def _object_store(settings: Settings) -> Part:
 def _prefect(settings: Settings) -> Part:
     return Part(
         name="prefect",
-        command=_python("deployments.one_machine.prefect_server", "server", "start", *_listen(settings.ports.prefect)),
+        command=_python("deployments.one_machine.prefect_server"),
         port="prefect",
         page=settings.prefect_url,
         health=f"{settings.prefect_api_url}/health",
