@@ -20,6 +20,7 @@ from blocks.logs.line import LogLine
 from blocks.platform import Platform
 from blocks.pools.errors import PrefectAway
 from blocks.pools.machine import this_machine
+from blocks.proxies import exceptions
 from flows.experiment import reading as experiments
 from flows.faults import ABSENT, Fault, Refused, choices
 from flows.training import reading as trainings
@@ -246,8 +247,9 @@ def parameter_faults(flow: Any, parameters: dict[str, Any]) -> list[Fault]:
 
 
 def connect() -> None:
-    """Point this process's Prefect at the platform of `EMF_HOME`; before Prefect is imported."""
+    """Point this process's Prefect at the platform of `EMF_HOME`, with no proxy between; before Prefect is imported."""
     os.environ["PREFECT_API_URL"] = settings.load().prefect_api_url
+    os.environ.update(exceptions(os.environ))
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # its log is kept by the server
 
 

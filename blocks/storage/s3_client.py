@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from blocks.proxies import is_loopback
 from blocks.storage.endpoints import Endpoint
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def connect(endpoint: Endpoint) -> "S3Client":
         connect_timeout=5,
         read_timeout=60,
         retries={"mode": "standard", "total_max_attempts": 4},
+        proxies={} if is_loopback(endpoint.url) else None,  # None: what the environment names
     )
     session = boto3.session.Session(
         aws_access_key_id=endpoint.access_key,

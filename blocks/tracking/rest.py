@@ -6,10 +6,10 @@ request by itself for minutes, where here the flows decide about that.
 
 from collections.abc import Mapping
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import httpx
 
+from blocks.proxies import is_loopback
 from blocks.tracking.errors import NotFound, Rejected, TrackingError, Unreachable
 
 CONNECT_SECONDS = 3.0
@@ -19,10 +19,8 @@ class Rest:
     """MLflow's REST API 2.0 at one address; each call is one request, made once. Threads may share it."""
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
-        # A proxy that the environment names is never the way to this machine itself.
-        outside = urlsplit(url).hostname not in {"127.0.0.1", "::1", "localhost"}
         timeout = httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
-        self._client = httpx.Client(base_url=f"{url}/api/2.0/mlflow/", timeout=timeout, trust_env=outside)
+        self._client = httpx.Client(base_url=f"{url}/api/2.0/mlflow/", timeout=timeout, trust_env=not is_loopback(url))
 
     def get(self, path: str, **parameters: str) -> dict[str, Any]:
         """Read something."""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from blocks.proxies import exceptions
 from blocks.settings import LOOPBACK, Settings
 
 NAMES = {
@@ -56,9 +57,6 @@ def addresses(settings: Settings) -> dict[str, str]:
 
 def process_environment(settings: Settings, part: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the whole environment of a process that carries this platform's mark: EMF_HOME and EMF_PART."""
-    direct = {
-        name: ",".join(filter(None, (environ.get(name), LOOPBACK, "localhost"))) for name in ("NO_PROXY", "no_proxy")
-    }
     ours = {
         "EMF_HOME": str(settings.home),
         "EMF_PART": part,
@@ -66,7 +64,7 @@ def process_environment(settings: Settings, part: str, environ: Mapping[str, str
         "PREFECT_HOME": str(settings.home / "prefect"),
         "PYTHONUNBUFFERED": "1",
     }
-    return inherited(environ) | addresses(settings) | direct | ours
+    return inherited(environ) | addresses(settings) | exceptions(environ) | ours
 
 
 def prefect_server(settings: Settings) -> dict[str, str]:

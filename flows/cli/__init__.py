@@ -4,12 +4,14 @@ Lists and pages are read from the records and answer at once; what changes somet
 the platform's Prefect, and only then is Prefect loaded.
 """
 
+import os
 import sys
 from importlib.metadata import entry_points
 
 import typer
 
 from blocks.errors import BlockError
+from blocks.proxies import exceptions
 from flows.cli import catalogue, experiment, reconcile, storage, tensorboard, training
 from flows.cli.output import fail
 from flows.faults import Refused
@@ -32,6 +34,7 @@ def main() -> None:
     """Run `emf`. Exit codes: 0 done, 1 it could not be done, 2 the request is wrong."""
     for command in entry_points(group="emf.commands"):
         command.load()(app)
+    os.environ.update(exceptions(os.environ))
     try:
         _refuse_what_is_no_text(sys.argv[1:])
         app()

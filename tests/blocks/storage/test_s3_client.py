@@ -4,6 +4,7 @@ import base64
 import hashlib
 from typing import Any
 
+import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from pydantic import SecretStr
 
@@ -50,3 +51,17 @@ def test_a_batch_delete_carries_its_md5() -> None:
 def test_the_container_is_in_the_path() -> None:
     """Path style: a container is no host name."""
     assert sent("head_object", Key="데이터/x").url.startswith("https://api.example.com/data/%EB")
+
+
+@pytest.mark.parametrize(("url", "direct"), [("http://127.0.0.1:8480", True), ("https://api.example.com", False)])
+def test_no_proxy_stands_before_a_store_of_this_machine(
+    url: str, direct: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others are reached through the one that the environment names."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://proxy.example.org:3128")
+    client = connect(Endpoint(url=url, access_key="a:b", secret_key=SecretStr("c")))
+    session = client._endpoint.http_session  # type: ignore[attr-defined]
+    assert (session._proxy_config.proxy_url_for(url) is None) is direct

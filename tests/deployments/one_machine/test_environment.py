@@ -60,4 +60,4 @@ def test_a_proxy_never_stands_before_the_loopback() -> None:
     """The shell's exceptions stay, the loopback is added."""
     seen = environment.process_environment(SETTINGS, "controller", {"NO_PROXY": "example.org"})
     assert seen["NO_PROXY"] == "example.org,127.0.0.1,localhost"
-    assert seen["no_proxy"] == "127.0.0.1,localhost"
+    assert seen["no_proxy"] == seen["NO_PROXY"]
