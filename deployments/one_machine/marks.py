@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from blocks.pools.processes import end_all
+
 PART, ATTEMPT, HOME = "EMF_PART", "EMF_ATTEMPT", "EMF_HOME"
 
 
@@ -45,19 +47,7 @@ def describe(process: psutil.Process) -> str:
     return f"{f'the script of attempt {attempt}' if attempt else environ.get(PART, 'a process')} (pid {process.pid})"
 
 
-def end(processes: list[psutil.Process], grace: float) -> list[psutil.Process]:
-    """End processes: SIGTERM, `grace` seconds, SIGKILL; return those that are still there five seconds later."""
-    for process in processes:
-        _signal(process, kill=False)
-    _, alive = psutil.wait_procs(processes, timeout=grace)
-    for process in alive:
-        _signal(process, kill=True)
-    _, alive = psutil.wait_procs(alive, timeout=5)
-    return alive
-
-
-def _signal(process: psutil.Process, *, kill: bool) -> None:
-    try:
-        process.kill() if kill else process.terminate()
-    except psutil.NoSuchProcess:
-        return
+def end(home: Path, grace: float) -> list[psutil.Process]:
+    """End the platform's processes: SIGTERM, `grace` seconds, SIGKILL, then also for new ones; return what is left."""
+    end_all(find(home), grace, lambda: find(home))
+    return find(home)

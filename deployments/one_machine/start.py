@@ -21,7 +21,7 @@ from flows.training.suspend import resume_all
 LOCK_SECONDS = 300.0
 SUPERVISOR_SECONDS = 60.0
 HEALTHY_SECONDS = 180.0  # a busy machine with two cores takes a minute
-LEFTOVER_GRACE = 10.0
+LEFTOVER_MARGIN = 5.0
 ALIVE = {"STARTING", "RUNNING", "BACKOFF"}
 
 
@@ -53,6 +53,11 @@ def up(settings: Settings, show: Show) -> bool:
         return _Start(settings, show).run()
 
 
+def leftover_grace(settings: Settings) -> float:
+    """Return what leftovers have between SIGTERM and SIGKILL: one may be a script that saves, as it was promised."""
+    return settings.grace_seconds + LEFTOVER_MARGIN
+
+
 class _Start:
     """One `up`: the parts, the supervisord, and when it began."""
 
@@ -80,7 +85,7 @@ class _Start:
         return bool(self._resume() or missing or deployed.result())
 
     def _resume(self) -> int:
-        """Take back what a `down` that was killed had wished of trainings; a controller does so only when it starts."""
+        """Have the trainings go on that a `down` paused: the platform that they waited for is there."""
         resumed = resume_all(Platform(self.settings))
         if resumed:
             self.show.note(f"{resumed} training(s) that were paused go on.")
@@ -109,7 +114,7 @@ class _Start:
         """End what a platform that died left behind."""
         if left := marks.find(self.settings.home):
             self.show.note("Ending what was left running: " + ", ".join(map(marks.describe, left)))
-            if survivors := marks.end(left, LEFTOVER_GRACE):
+            if survivors := marks.end(self.settings.home, leftover_grace(self.settings)):
                 raise StillRunning("Could not be ended: " + ", ".join(map(marks.describe, survivors)))
         for stale in (socket_path(self.settings.home), self.settings.home / "supervisor" / "supervisord.pid"):
             stale.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from blocks.settings import Settings
 from deployments.one_machine import folders, marks
 from deployments.one_machine.errors import StillRunning
 from deployments.one_machine.parts import all_parts
-from deployments.one_machine.start import LEFTOVER_GRACE, LOCK_SECONDS, Show
+from deployments.one_machine.start import LOCK_SECONDS, Show, leftover_grace
 from deployments.one_machine.supervisor import Supervisor
 
 SUSPEND_SECONDS = 120.0
@@ -38,8 +38,7 @@ def down(settings: Settings, show: Show) -> bool:
         left = marks.find(settings.home)
         if left:
             show.note("Ending what was left running: " + ", ".join(map(marks.describe, left)))
-            marks.end(left, LEFTOVER_GRACE)
-        if survivors := marks.find(settings.home):
+        if left and (survivors := marks.end(settings.home, leftover_grace(settings))):
             raise StillRunning("Could not be ended: " + ", ".join(map(marks.describe, survivors)))
         return ran or bool(left)
 

@@ -46,23 +46,32 @@ class Supervisor:
         """Write the configuration and start supervisord with exactly this environment; it is a daemon of its own.
 
         Raises:
-            CannotStart: with supervisord's own words.
+            CannotStart: with supervisord's own words, or that it was too slow.
         """
         self.conf.unlink(missing_ok=True)
         self.conf.touch(0o600)
         self.conf.write_text(conf, encoding="utf-8")
         socket_path(self.home).unlink(missing_ok=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.conf)],
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=START_SECONDS,
-            check=False,
-        )
+        done = self._run([sys.executable, "-m", "supervisor.supervisord", "-c", str(self.conf)], environment)
         if done.returncode:
             raise CannotStart(f"supervisord did not start: {(done.stderr + done.stdout).strip()[-1000:]}")
+
+    def _run(self, command: list[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+        try:
+            return subprocess.run(
+                command,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=START_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CannotStart(
+                f"supervisord did not start within {START_SECONDS} s; is the machine very busy? Its log is "
+                f"{self.conf.with_name('supervisord.log')}. `emf up` again ends what is left of it and goes on."
+            ) from error
 
     def runs_with(self, conf: str) -> bool:
         """Say whether this is the configuration it was started with."""

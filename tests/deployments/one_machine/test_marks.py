@@ -70,8 +70,27 @@ def test_who_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     """After the grace nothing is left, whatever the processes make of SIGTERM."""
     mark = {"EMF_HOME": str(tmp_path), "EMF_PART": "mlflow"}
     with process(mark), process(mark, STUBBORN):
-        assert marks.end(marks.find(tmp_path), grace=0.5) == []
+        assert marks.end(tmp_path, grace=0.5) == []
         assert marks.find(tmp_path) == []
+
+
+HEIR = """
+import os, signal, subprocess, sys, time
+
+def leave(*_):
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdout=subprocess.DEVNULL)
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, leave)
+print(flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_is_begun_while_others_end_is_ended_too(tmp_path: Path) -> None:
+    """One that answers SIGTERM with another process leaves nothing behind."""
+    with process({"EMF_HOME": str(tmp_path), "EMF_PART": "worker-process"}, HEIR):
+        assert marks.end(tmp_path, grace=5) == []
 
 
 def test_those_who_ask_are_not_found(tmp_path: Path) -> None:

@@ -45,3 +45,15 @@ def test_every_up_takes_a_pause_back(
     assert starting.run()
     assert asked == [starting.settings.home]
     assert "2 training(s) that were paused go on." in capsys.readouterr().out
+
+
+def test_a_script_that_was_left_running_has_the_time_that_it_was_promised(
+    starting: start._Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a supervisord that was killed left behind may be saving: it has no less than `grace_seconds`."""
+    graces: list[float] = []
+    monkeypatch.setattr(start.marks, "find", lambda home: ["a script"])
+    monkeypatch.setattr(start.marks, "describe", str)
+    monkeypatch.setattr(start.marks, "end", lambda home, grace: graces.append(grace) or [])
+    starting._clear()
+    assert graces[0] > starting.settings.grace_seconds
