@@ -11,6 +11,19 @@ class BadSecrets(Permanent):
     """A line of the secrets file cannot be read; the message has its number, and nothing of what stands there."""
 
 
+def read(file: Path) -> str:
+    """Return what the file holds.
+
+    Raises:
+        BadSecrets: it is not text in UTF-8.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        where = f"{file} is not text in UTF-8, from its byte {error.start + 1} on."
+        raise BadSecrets(f"{where} Save it as UTF-8.") from None  # the decoder's own words hold what stands there
+
+
 def parse(text: str, file: Path) -> dict[str, str]:
     """Read `NAME=value` lines; empty ones and those that begin with # are skipped.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from blocks.secrets_file import FILE, BadSecrets, parse
+from blocks.secrets_file import FILE, BadSecrets, parse, read
 from blocks.settings import Settings
 from blocks.storage.errors import Refused, Unsafe
 from blocks.storage.os_errors import os_faults
@@ -59,18 +59,17 @@ def secrets(file: Path) -> dict[str, str]:
 
     Raises:
         Unsafe: its mode lets others read it.
-        Refused: a line is none.
+        Refused: a line is none, or the file is not UTF-8.
     """
     with os_faults(file, "read"):
         if not file.exists():
             return {}
         if file.stat().st_mode & 0o077:
             raise Unsafe(f"{file} can be read by others.", f"Run `chmod 600 {file}`.")
-        text = file.read_text(encoding="utf-8")
-    try:
-        return parse(text, file)
-    except BadSecrets as error:
-        raise Refused(str(error)) from error
+        try:
+            return parse(read(file), file)
+        except BadSecrets as error:
+            raise Refused(str(error)) from error
 
 
 def _endpoint(known: Mapping[str, str], variable: str, url: str, region: str, account: str) -> Endpoint:

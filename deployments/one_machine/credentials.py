@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from blocks.secrets_file import FILE, parse
+from blocks.secrets_file import FILE, parse, read
 from blocks.settings import Settings
 
 
@@ -13,10 +13,10 @@ def ensure(settings: Settings) -> dict[str, str]:
     """Return the secrets; those that the file does not have yet are made and added to it.
 
     Raises:
-        BadSecrets: a line of the file is not `NAME=value`.
+        BadSecrets: the file is not UTF-8, or a line of it is not `NAME=value`.
     """
     file = settings.home / FILE
-    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    text = read(file) if file.exists() else ""
     known = parse(text, file)
     makers: Mapping[str, Callable[[], str]] = {
         "EMF_OBJECT_STORE_ACCESS_KEY": lambda: f"{settings.account}:admin",

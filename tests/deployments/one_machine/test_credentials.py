@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from blocks.secrets_file import FILE
+import pytest
+
+from blocks.secrets_file import FILE, BadSecrets
 from blocks.settings import Settings
 from deployments.one_machine import credentials
 
@@ -33,3 +35,12 @@ def test_what_the_operator_wrote_stays(tmp_path: Path) -> None:
     assert secrets["EMF_OBJECT_STORE_ACCESS_KEY"] == "lab:me"
     assert secrets["EMF_LOG_KEY"] == "a=b"
     assert file.read_text().startswith("# ours\nEMF_OBJECT_STORE_ACCESS_KEY=lab:me\n")
+
+
+def test_a_file_in_another_encoding_is_told_and_left_alone(tmp_path: Path) -> None:
+    """It is a fault of the operator's with its file, and no byte of it changes."""
+    file = tmp_path / FILE
+    file.write_bytes("# Schlüssel\nA=1\n".encode("latin-1"))
+    with pytest.raises(BadSecrets, match=r"secrets\.env is not text in UTF-8"):
+        credentials.ensure(Settings(home=tmp_path))
+    assert file.read_bytes() == "# Schlüssel\nA=1\n".encode("latin-1")
