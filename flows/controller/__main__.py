@@ -14,18 +14,16 @@ from flows.controller.boards import Boards
 from flows.controller.door import app
 from flows.controller.pulse import Pulse
 from flows.controller.watch import Watch
-from flows.training.suspend import resume_all
 
 
 def main() -> None:
-    """Open the records, resume what was suspended, and go on until SIGTERM."""
+    """Open the records, and go on until SIGTERM."""
     secret = os.environ.get("EMF_CLAIM_SECRET", "")
     if not secret:
         sys.exit("EMF_CLAIM_SECRET is not set: the controller is started by `emf up`, which makes it.")
     _log_plainly()
     platform = Platform()
     platform.records.migrate()
-    resume_all(platform)
     pulse = Pulse()
     watch = Watch(platform, Runs(), secret, Boards(platform).publish, pulse)
     watch.start()
