@@ -10,6 +10,7 @@ from rich.progress import Progress
 from blocks.platform import Platform
 from blocks.storage.location import Location, parse
 from flows.cli.output import AsJson, console, errors, print_json, print_table
+from flows.cli.places import written_out
 from flows.markdown import size
 
 app = typer.Typer(help="Files in object stores, on NAS and here.", no_args_is_help=True)
@@ -68,12 +69,4 @@ def list_(where: Where, as_json: AsJson = False) -> None:
 
 def locate(platform: Platform, where: str) -> Location:
     """Return the place that a word names; without a scheme it is in the platform's own object store."""
-    return parse(written_out(platform, where))
-
-
-def written_out(platform: Platform, where: str) -> str:
-    """Return the whole path that a word stands for, as it is: nothing is checked."""
-    if "://" in where:
-        return where
-    container, _, key = where.partition("/")
-    return platform.settings.obs(container, key)
+    return parse(written_out(platform.settings, where))

@@ -8,6 +8,7 @@ import typer
 from blocks.platform import Platform
 from flows.cli.experiment import changes
 from flows.cli.output import AsJson, Name, Repeated, coloured, console, pairs, print_json, print_list
+from flows.cli.places import with_places
 from flows.cli.training_create import create
 from flows.cli.training_logs import logs
 from flows.cli.training_page import print_page
@@ -70,6 +71,7 @@ def copy(
     if hp:
         before = reading.read(Platform(), training)["request"]["hyperparameters"]
         changed["hyperparameters"] = before | pairs(hp, "hp")
+    changed = with_places(Platform().settings, changed)
     from flows import api
 
     print_page(api.copy_training(training, request_key, **changed), as_json)

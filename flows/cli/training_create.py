@@ -8,23 +8,19 @@ import yaml
 
 from blocks.platform import Platform
 from flows.cli.output import AsJson, Repeated, pairs
-from flows.cli.storage import written_out
+from flows.cli.places import with_places
 from flows.cli.training_logs import follow
 from flows.cli.training_page import print_page
 from flows.faults import Fault, Refused
 from flows.training import reading
+from flows.training.spec import TrainingSpec
 
-NO_FIELDS = {
-    "file",
-    "hp",
-    "data_set",
-    "tag",
-    "wait",
-    "as_json",
-}  # options that are no field as they are
+FIELDS = frozenset({*TrainingSpec.model_fields, "request_key"})
+"""The options that go into the request under their own names."""
 
 
 def create(  # noqa: PLR0913, PLR0917
+    ctx: typer.Context,
     file: Annotated[Path | None, typer.Option(help="A request as YAML or JSON; options go before it.")] = None,
     name: str | None = None,
     experiment: str | None = None,
@@ -49,14 +45,15 @@ def create(  # noqa: PLR0913, PLR0917
     as_json: AsJson = False,
 ) -> None:
     """Create a training."""
-    given = {key: value for key, value in locals().items() if key not in NO_FIELDS and value is not None}
+    given = {option: value for option, value in ctx.params.items() if option in FIELDS and value is not None}
     request = _with_pairs(_request_file(file) | given, hp, data_set, tag)
+    platform = Platform()
     from flows import api
 
-    made = api.create_training(**_with_places(request))
+    made = api.create_training(**with_places(platform.settings, request))
     if wait:
-        follow(Platform(), made["id"])
-        made = reading.read(Platform(), made["id"])
+        follow(platform, made["id"], on_stderr=as_json)
+        made = reading.read(platform, made["id"])
     print_page(made, as_json)
     if wait and made["state"] != "COMPLETE":
         raise typer.Exit(1)
@@ -84,24 +81,3 @@ def _with_pairs(request: dict[str, Any], hp: list[str], data_set: list[str], tag
     if tag:
         request["tags"] = pairs(tag, "tag")
     return request
-
-
-def _with_places(request: dict[str, Any]) -> dict[str, Any]:
-    """Let CONTAINER/PATH stand for a path in the platform's own object store."""
-    platform = Platform()
-
-    def whole(path: Any) -> Any:
-        return written_out(platform, path) if isinstance(path, str) and _is_short(path) else path
-
-    for field in ("algorithm_path", "output_path", "checkpoint_path"):
-        if field in request:
-            request[field] = whole(request[field])
-    data_sets = request.get("data_sets")
-    for entry in data_sets if isinstance(data_sets, list) else []:  # pyright: ignore
-        if isinstance(entry, dict) and "path" in entry:
-            entry["path"] = whole(entry["path"])
-    return request
-
-
-def _is_short(path: str) -> bool:
-    return "://" not in path and not path.startswith(("/", ".")) and "/" in path

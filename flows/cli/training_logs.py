@@ -35,7 +35,9 @@ def logs(
     return None
 
 
-def follow(platform: Platform, training_id: str, last: int = 0, as_json: bool = False) -> None:
+def follow(
+    platform: Platform, training_id: str, last: int = 0, as_json: bool = False, *, on_stderr: bool = False
+) -> None:
     """Print lines as they come until the training has ended; of those there already the `last`, where 0 means all."""
     there = deque[LogLine](maxlen=last)
     is_caught_up = last == 0
@@ -43,7 +45,7 @@ def follow(platform: Platform, training_id: str, last: int = 0, as_json: bool = 
     def has_ended() -> bool:
         nonlocal is_caught_up
         while there:
-            _print(there.popleft(), as_json)
+            _print(there.popleft(), as_json, on_stderr)
         is_caught_up = True
         sys.stdout.flush()
         with platform.records.reading() as session:
@@ -54,10 +56,10 @@ def follow(platform: Platform, training_id: str, last: int = 0, as_json: bool = 
 
     for line in platform.logs.follow(training_id, has_ended):
         if is_caught_up:
-            _print(line, as_json)
+            _print(line, as_json, on_stderr)
         else:
             there.append(line)
 
 
-def _print(line: LogLine, as_json: bool) -> None:
-    typer.echo(json.dumps(line._asdict(), default=str, ensure_ascii=False) if as_json else line.body)
+def _print(line: LogLine, as_json: bool, on_stderr: bool = False) -> None:
+    typer.echo(json.dumps(line._asdict(), default=str, ensure_ascii=False) if as_json else line.body, err=on_stderr)
