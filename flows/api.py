@@ -224,10 +224,17 @@ def call(flow: Any, parameters: dict[str, Any]) -> Any:
 
 
 def _run(flow: Any, parameters: dict[str, Any]) -> Any:
+    import httpx
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    from blocks.pools.runs import refusal
+
     try:
         return asyncio.run(flow(**parameters))
-    except RuntimeError as error:
-        if "Failed to reach API" not in str(error):  # Prefect has no class of its own for it
+    except PrefectHTTPStatusError as error:
+        raise refusal(error.response.status_code, error.response.text) from error
+    except (httpx.TransportError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):  # Prefect has no class for it
             raise
         where = settings.load().prefect_api_url
         does = "`emf status` shows which parts run, `emf up` starts the others."
