@@ -70,8 +70,12 @@ def checkpoints_of(spec: TrainingSpec, training_id: str, number: int) -> str:
     """
     if not spec.checkpoint_path:
         return ""
-    root = ANOTHERS_FOLDER.sub("", spec.checkpoint_path.rstrip("/"))
-    return f"{root}/{training_id}/attempt-{number}"
+    return f"{checkpoint_root(spec.checkpoint_path)}/{training_id}/attempt-{number}"
+
+
+def checkpoint_root(checkpoint_path: str) -> str:
+    """Return the folder below which the checkpoints of a training with this checkpoint path are written."""
+    return ANOTHERS_FOLDER.sub("", checkpoint_path.rstrip("/"))
 
 
 def work_folder(home: Path, attempt_id: str) -> Path:

@@ -18,6 +18,7 @@ from blocks.storage.location import parse as parse_path
 from flows.faults import Fault, Refused
 from flows.names import composed, lookup_faults, path_problem
 from flows.training import arguments, data_size
+from flows.training.assignment import checkpoint_root
 from flows.training.fields import request_key_faults
 from flows.training.spec import TrainingSpec, catalogue_faults, parse, request_faults, whole_number
 from flows.training.spec import warnings as spec_warnings
@@ -83,12 +84,20 @@ def _experiment_faults(platform: Platform, name: object) -> list[Fault]:
 
 def _places(raw: Mapping[str, object]) -> list[access.Wanted]:
     """Return every path of the request that is written well enough to be tried."""
-    wanted = [
-        access.Wanted(path=str(raw.get(field) or ""), field=field, write=field != "algorithm_path")
-        for field in ("algorithm_path", "output_path", "checkpoint_path")
-    ]
+    code, output, checkpoints = (str(raw.get(f"{word}_path") or "") for word in ("algorithm", "output", "checkpoint"))
+    wanted = [access.Wanted(code, "algorithm_path", write=False), access.Wanted(output, "output_path", write=True)]
+    wanted += _checkpoint_places(checkpoints)
     wanted += [place for _, place in _data_sets(raw)]
     return [one for one in wanted if one.path and path_problem(one.path) is None]
+
+
+def _checkpoint_places(path: str) -> list[access.Wanted]:
+    """Return where checkpoints will be written; another training's are elsewhere, and only read."""
+    if path_problem(path):
+        return []
+    root = checkpoint_root(path)
+    written = access.Wanted(root, "checkpoint_path", write=True)
+    return [written] if root == path.rstrip("/") else [written, access.Wanted(path, "checkpoint_path", write=False)]
 
 
 def _data_sets(raw: Mapping[str, object]) -> list[tuple[str, access.Wanted]]:

@@ -302,3 +302,23 @@ def test_no_value_makes_a_traceback(here: Platform, places: dict[str, Any], fiel
         check(here, places | {field: value}, TWO_CORES)
     except Refused as refusal:
         assert refusal.faults
+
+
+def test_anothers_checkpoint_is_only_read(here: Platform, places: dict[str, Any], root: Path):
+    """Its folder need not be writable, and stays as it is; what is tried is the folder that will be written to."""
+    theirs = "checkpoints/tr-0123456789ab/attempt-1/checkpoint-3"
+    (root / theirs).mkdir(parents=True)
+    (root / theirs / "model.pt").write_text("weights")
+    tried: list[tuple[str, bool]] = []
+    probe = here.storage.probe
+    vars(here.storage)["probe"] = lambda place, write: tried.append((str(place), write)) or probe(place, write)
+    check(here, places | {"checkpoint_path": f"file://{root}/{theirs}"}, TWO_CORES)
+    assert (f"file://{root}/checkpoints", True) in tried
+    assert (f"file://{root}/{theirs}", False) in tried
+    assert (f"file://{root}/{theirs}", True) not in tried
+
+
+def test_anothers_checkpoint_must_be_there(here: Platform, places: dict[str, Any], root: Path):
+    """A training that should go on from it would begin anew otherwise."""
+    path = f"file://{root}/checkpoints/tr-0123456789ab/attempt-1/checkpoint-3"
+    assert "holds no files" in refused(here, places | {"checkpoint_path": path})["checkpoint_path"]
