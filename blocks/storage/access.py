@@ -67,11 +67,6 @@ def check(storage: Storage, wanted: list[Wanted], deadline: float = DEADLINE) ->
     return faults
 
 
-def size(storage: Storage, path: str) -> int:
-    """Return the bytes of everything below `path`; raise what `parse` and `Store.entries` raise."""
-    return sum(entry.size for entry in storage.entries(parse(path)))
-
-
 def _probe(storage: Storage, one: Wanted) -> AccessFault | None:
     try:
         storage.probe(parse(one.path), one.write)

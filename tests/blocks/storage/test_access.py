@@ -8,8 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from blocks.storage import Endpoint, Location, Storage
-from blocks.storage.access import Wanted, check, size
-from blocks.storage.errors import BadPath
+from blocks.storage.access import Wanted, check
 
 
 def test_every_fault_is_answered_in_order(on_objects: Storage, container: Location) -> None:
@@ -56,13 +55,3 @@ def test_a_defect_of_ours_is_no_users_fault(tmp_path: Path) -> None:
     """What is no StorageError is raised in the caller's thread."""
     with pytest.raises(AttributeError):
         check(Storage({}, {"n": 5}), [Wanted("nas://n:/x", "f", False)])  # type: ignore[dict-item]
-
-
-def test_size_is_the_sum(tmp_path: Path) -> None:
-    """The size of a path is the bytes of all files below it; a wrong path raises."""
-    (tmp_path / "a").write_bytes(b"12345")
-    (tmp_path / "b").write_bytes(b"678")
-    storage = Storage({}, {"n": tmp_path})
-    assert (size(storage, "nas://n:/"), size(storage, "nas://n:/a"), size(storage, "nas://n:/none")) == (8, 5, 0)
-    with pytest.raises(BadPath):
-        size(storage, "here")
