@@ -23,8 +23,10 @@ def with_places(settings: Settings, request: Mapping[str, Any]) -> dict[str, Any
         return written_out(settings, path) if isinstance(path, str) else path
 
     def entry(given: Any) -> Any:
-        fields = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
-        return fields | {"path": whole(fields["path"])} if "path" in fields else given
+        if not isinstance(given, dict):
+            return given
+        fields = cast("dict[str, Any]", given)
+        return fields | {"path": whole(fields["path"])} if "path" in fields else fields
 
     found = {key: whole(value) if key in FIELDS else value for key, value in request.items()}
     if isinstance(found.get("data_sets"), list):
