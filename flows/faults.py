@@ -4,7 +4,6 @@ Pure. A lifecycle collects `Fault`s from its fields, its catalogue and its place
 """
 
 import difflib
-import html
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from typing import Annotated, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
+
+from flows.markdown import rows, sentence
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -40,7 +41,8 @@ class Fault:
 
     def __str__(self) -> str:
         """Return one readable line."""
-        of = "" if self.value is ABSENT else f" ({shown(self.value)})"
+        value = _shown_if_given(self.value)
+        of = f" ({value})" if value else ""
         return one_line(f"{self.field}{of}: {self.problem}. {self.remedy}".rstrip())
 
 
@@ -60,12 +62,11 @@ class Refused(Exception):
 
 def to_markdown(faults: Collection[Fault]) -> str:
     """Return the faults as a Markdown table; what the sender wrote cannot become markup in it."""
-    rows = [
-        f"| {_cell(f.field)} | {_cell('' if f.value is ABSENT else shown(f.value))} "
-        f"| {_cell(f.problem)} | {_cell(f.remedy)} |"
+    told = [
+        [sentence(one_line(text)) for text in (f.field, _shown_if_given(f.value), f.problem, f.remedy)]
         for f in list(faults)[:SHOWN_FAULTS]
     ]
-    return "\n".join(["| field | value | what is wrong | what would be right |", "|---|---|---|---|", *rows])
+    return rows(("field", "value", "what is wrong", "what would be right"), told)
 
 
 def shown(value: object) -> str:
@@ -241,13 +242,5 @@ def _rest(faults: Collection[Fault]) -> list[str]:
     return [f"… and {len(faults) - SHOWN_FAULTS} more."] if len(faults) > SHOWN_FAULTS else []
 
 
-def _cell(text: str) -> str:
-    """Escape what Markdown or HTML would read in a table's cell; what stands between backticks stays code."""
-    parts = html.escape(one_line(text), quote=False).replace("|", "&#124;").split("`")
-    if len(parts) % 2 == 0:  # an odd backtick is the sender's own
-        return _plain("`".join(parts))
-    return "".join(f"`{part}`" if place % 2 else _plain(part) for place, part in enumerate(parts))
-
-
-def _plain(text: str) -> str:
-    return "".join(f"&#{ord(c)};" if c in r"\[]*_~`" else c for c in text)
+def _shown_if_given(value: object) -> str:
+    return "" if value is ABSENT else shown(value)

@@ -7,8 +7,20 @@ from datetime import datetime
 
 def cell(text: object) -> str:
     """Return a text as it may stand in a table's cell."""
-    plain = html.escape(" ".join(str(text).split()), quote=False)
-    return "".join(f"&#{ord(c)};" if c in r"\[]*_~`|#" else c for c in plain)
+    return plain(" ".join(str(text).split()))
+
+
+def plain(text: str) -> str:
+    """Return a line with everything that Markdown or HTML would read in a cell written as what it is."""
+    return "".join(f"&#{ord(c)};" if c in r"\[]*_~`|#" else c for c in html.escape(text, quote=False))
+
+
+def sentence(line: str) -> str:
+    """Return a line of ours for a cell: what stands between its backticks is code, all else is plain."""
+    parts = line.split("`")
+    if len(parts) % 2 == 0:  # an odd backtick is somebody else's
+        return plain(line)
+    return "".join(code(part) if place % 2 and part.strip() else plain(part) for place, part in enumerate(parts))
 
 
 def code(text: str) -> str:

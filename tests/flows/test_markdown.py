@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flows.markdown import cell, code, duration, fenced, moment, rows, size
+from flows.markdown import cell, code, duration, fenced, moment, rows, sentence, size
 
 TYPED = st.text(max_size=60) | st.text(alphabet="`|\\[]()<>*_~#!&\n\r\t ab-", max_size=30)
 HOSTILE = ["a|b", "`x|y`", "\\|", "<img src=x onerror=alert(1)>", "[a](javascript:b)", "**b**", "a\n| b |"]
@@ -49,6 +49,21 @@ def test_code_is_one_span_or_plain(typed: str):
         assert "\\" not in shown
     else:
         assert shown == cell(typed)
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("Write `emf up` now.", "Write `emf up` now."),
+        ("a_b `x<y` c", "a&#95;b `x<y` c"),
+        ("one ` alone", "one &#96; alone"),
+        ("`a|b` it", "a&#124;b it"),
+        ("``", ""),
+    ],
+)
+def test_what_stands_between_backticks_is_code(line: str, shown: str):
+    """All else is plain, also what could end the code or the cell."""
+    assert sentence(line) == shown
 
 
 @given(st.text(alphabet="`~\n ab", max_size=60))
