@@ -178,7 +178,7 @@ def board(name: Literal["trainings", "experiments"] = "trainings") -> str:
         answer = httpx.post(f"{where.prefect_api_url}/artifacts/filter", json=wanted, timeout=10, trust_env=False)
         found = answer.raise_for_status().json()
     except httpx.HTTPError as error:
-        raise PrefectAway(f"Prefect does not answer at {where.prefect_api_url}: {error!r}") from error
+        raise _away(where) from error
     return f"{where.prefect_url}/v2/artifacts/" + (f"artifact/{found[0]['id']}" if found else f"key/{name}")
 
 
@@ -236,9 +236,12 @@ def _run(flow: Any, parameters: dict[str, Any]) -> Any:
     except (httpx.TransportError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):  # Prefect has no class for it
             raise
-        where = settings.load().prefect_api_url
-        does = "`emf status` shows which parts run, `emf up` starts the others."
-        raise PrefectAway(f"Prefect does not answer at {where}. {does}") from error
+        raise _away(settings.load()) from error
+
+
+def _away(where: settings.Settings) -> PrefectAway:
+    does = "`emf status` shows which parts run, `emf up` starts the others."
+    return PrefectAway(f"Prefect does not answer at {where.prefect_api_url}. {does}")
 
 
 def parameter_faults(flow: Any, parameters: dict[str, Any]) -> list[Fault]:

@@ -63,5 +63,6 @@ def apply(platform: Platform) -> int:
                     _write(client, deployment["id"], after)
                     changed += 1
     except httpx.HTTPError as error:
-        raise FormsAway(f"The forms could not be brought up to date: {error}") from error
+        does = "`emf status` shows which parts run, `emf up` starts the others; then `emf catalogue apply` again."
+        raise FormsAway(f"The forms could not be brought up to date: {error}. {does}") from error
     return changed

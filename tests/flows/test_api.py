@@ -1,13 +1,14 @@
 """The flows from Python, where no platform is up."""
 
 import os
+from collections.abc import Callable
 
 import httpx
 import pytest
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from blocks.errors import BlockError
+from blocks.errors import BlockError, Temporary
 from blocks.hosts.loopback import free_ports
 from blocks.platform import Platform
 from blocks.pools.errors import PrefectAway, RunRefused
@@ -39,6 +40,16 @@ def test_a_platform_that_is_down_is_told_with_what_to_do(here: Platform):
     with temporary_settings({PREFECT_API_URL: nobody}), pytest.raises(PrefectAway, match="`emf up` starts"):
         api.create_experiment(name="group")
     assert api.list_experiments() == []
+
+
+@pytest.mark.parametrize("ask", [api.board, api.apply_catalogue])
+def test_what_asks_prefect_itself_says_the_same(
+    here: Platform, monkeypatch: pytest.MonkeyPatch, ask: Callable[[], object]
+):
+    """The page of a board and the forms, which are no runs."""
+    monkeypatch.setenv("EMF_PORT_PREFECT", str(free_ports(1)))
+    with pytest.raises(Temporary, match="`emf up` starts"):
+        ask()
 
 
 @pytest.mark.parametrize(
