@@ -4,6 +4,9 @@ SHELL := bash
 .DEFAULT_GOAL := up
 .PHONY: up down demo test check bench lock set-up set-up-dev
 
+# What one process has compiled the next one need not, also where the environment says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
+
 SET_UP := deployments/one_machine/set_up.sh
 EMF := .venv/bin/emf
 COMPILE := .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header

@@ -16,9 +16,19 @@ from deployments.one_machine import start, stop
 from deployments.one_machine.parts import Part
 
 TESTS = Path(__file__).parent
-# Fixtures that start something, and folders whose tests all do: those are not unit tests.
+# Fixtures that start processes, and places whose tests all do: those are not unit tests.
 STARTERS = {"swift", "server", "supervisord", "image", "base", "store", "object_store"}
-STARTING = (TESTS / "images", TESTS / "blocks" / "pools" / "test_environments.py", TESTS / "deployments")
+STARTING = (
+    TESTS / "images",
+    TESTS / "deployments",
+    TESTS / "blocks" / "hosts" / "test_program.py",
+    TESTS / "blocks" / "logs" / "test_capture.py",
+    TESTS / "blocks" / "pools" / "test_environments.py",
+    TESTS / "blocks" / "pools" / "test_processes.py",
+    TESTS / "flows" / "cli" / "test_emf.py",
+    TESTS / "flows" / "training" / "test_gang.py",
+    TESTS / "flows" / "training" / "test_launch.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

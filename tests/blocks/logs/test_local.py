@@ -47,7 +47,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "torn", [b'{"time":"2026-11', b"\0" * 5000, b'{"time":3}\n', b"x" * 3_000_000, b"\n\n", b"what?\n" * 200_000]
+    "torn", [b'{"time":"2026-11', b"\0" * 5000, b'{"time":3}\n', b"x" * 3_000_000, b"\n\n", b"what?\n" * 20_000]
 )
 def test_repair(tmp_path: Path, torn: bytes) -> None:
     """What a dying machine left at the end is cut off, the whole lines stay, and the numbers go on."""
