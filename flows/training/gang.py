@@ -4,10 +4,11 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 
 from prefect.exceptions import TerminationSignal
 
@@ -21,7 +22,11 @@ from flows.training.verdict import Cause, Evidence
 
 
 def run_together(
-    instances: Sequence[Instance], pythons: Sequence[Path], mirrored: Path, show: Callable[[str], None]
+    instances: Sequence[Instance],
+    pythons: Sequence[Path],
+    mirrored: Path,
+    show: Callable[[str], None],
+    succeeded: Callable[[], None],
 ) -> tuple[Evidence, bool]:
     """Run the script on every instance, uploading what it leaves; returns how it ended, and whether by a signal to us.
 
@@ -30,6 +35,7 @@ def run_together(
         pythons: what each runs the script with.
         mirrored: where TensorBoard reads instance 0's files.
         show: gets lines for the run's own log, thinned out where there are many.
+        succeeded: called once all scripts have ended well, before logs and uploads are waited for.
 
     Raises:
         NoFreePort: no ports are left through which the instances could find each other.
@@ -38,24 +44,41 @@ def run_together(
     stop = instances[0].stop  # it is the same event for all of them
     echo = Echo(show, instances[0].assignment.training_id)
     ends: list[tuple[float, Evidence]] = []
+    ended = _when_all_ended_well(len(instances), succeeded)
 
     def go(one: Instance, python: Path) -> None:
-        uploads = Uploads(one, mirrored)
-        uploads.start()
-        try:
-            evidence = launch(one, python, echo, lambda: _tell_started(one))
-        except Exception as error:  # noqa: BLE001 (a thread's fault must reach the attempt's end)
-            evidence = Evidence(Cause.PLATFORM, error=f"{type(error).__name__}: {error}")
-        ends.append((time.monotonic(), evidence))
-        if not is_success(evidence):
-            stop.set()
-        uploads.finish()
+        with ExitStack() as afterwards:
+            try:
+                uploads = Uploads(one, mirrored)
+                uploads.start()
+                afterwards.callback(uploads.finish)
+                evidence = launch(one, python, echo, lambda: _tell_started(one), ended)
+            except Exception as error:  # noqa: BLE001 (a thread's fault must reach the attempt's end)
+                evidence = Evidence(Cause.PLATFORM, error=f"{type(error).__name__}: {error}")
+            ends.append((time.monotonic(), evidence))
+            if not is_success(evidence):
+                stop.set()
 
     was_signalled = _run_all([partial(go, one, python) for one, python in zip(instances, pythons, strict=True)], stop)
     echo.finish()
     none = (0.0, Evidence(Cause.STOPPED))  # a signal came before the first
     _, first_to_fail = min(ends, key=lambda end: (is_success(end[1]), end[0]), default=none)
     return first_to_fail, was_signalled
+
+
+def _when_all_ended_well(count: int, succeeded: Callable[[], None]) -> Callable[[Evidence], None]:
+    """Return what each script's end is told to; the last of `count` that ended well calls `succeeded`."""
+    lock, well = Lock(), list[Evidence]()
+
+    def ended(evidence: Evidence) -> None:
+        if is_success(evidence):
+            with lock:
+                well.append(evidence)
+                is_last = len(well) == count
+            if is_last:
+                succeeded()
+
+    return ended
 
 
 def is_success(evidence: Evidence) -> bool:

@@ -25,7 +25,13 @@ POLL_SECONDS = 0.2
 READ_SECONDS = 10.0  # for what is still in the pipes of a script that has ended
 
 
-def launch(instance: Instance, python: Path, echo: Echo, started: Callable[[], bool]) -> Evidence:
+def launch(
+    instance: Instance,
+    python: Path,
+    echo: Echo,
+    started: Callable[[], bool],
+    ended: Callable[[Evidence], None],
+) -> Evidence:
     """Run the script to its end and return what is known of that; no process of it outlives the call.
 
     Args:
@@ -33,6 +39,7 @@ def launch(instance: Instance, python: Path, echo: Echo, started: Callable[[], b
         python: of the image's environment, or of the attempt's own on top of it.
         echo: shows lines in the run's own log.
         started: called when the script has started, again and again until it returns True: somebody was told.
+        ended: called once it is known how the script ended, before its log and what it used are waited for.
     """
     process, job, output, events = _start(python)
     capture = Capture(output, instance.log, echo)
@@ -41,15 +48,18 @@ def launch(instance: Instance, python: Path, echo: Echo, started: Callable[[], b
     usage.start()
     reports.start()
     # The end of its standard input ends a launcher whose run is gone, and its script: it stays open until then.
-    with os.fdopen(job, "wb", buffering=0) as line:
-        try:
-            with suppress(BrokenPipeError):  # one that has ended by then is seen as such
-                line.write(json.dumps(job_of(instance, python)).encode() + b"\n")
-            _wait(instance, process, reports, started)
-        finally:
-            _end(process, instance)
-            reports.join(timeout=READ_SECONDS)
-            usage.finish()
+    try:
+        with os.fdopen(job, "wb", buffering=0) as line:
+            try:
+                with suppress(BrokenPipeError):  # one that has ended by then is seen as such
+                    line.write(json.dumps(job_of(instance, python)).encode() + b"\n")
+                _wait(instance, process, reports, started)
+            finally:
+                _end(process, instance)
+                reports.join(timeout=READ_SECONDS)
+        ended(_evidence(reports, process.returncode, instance))
+    finally:
+        usage.finish()
     try:
         capture.finish(within=READ_SECONDS)
     except LogError as error:

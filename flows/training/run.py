@@ -71,8 +71,6 @@ def carry_out(door: Door, assignment: Assignment) -> Evidence:
     try:
         with instances_of(door, assignment) as instances:
             evidence = run_to_end(instances)
-            if is_success(evidence):
-                keep(instances[0], settings.home())  # before anything is waited for: what kills us now costs no model
             with suppress(DoorClosed):  # the end tells it again, and has the patience
                 door.stage_out(evidence)
             if is_success(evidence):
@@ -156,7 +154,12 @@ def run_script(instances: Sequence[Instance], pythons: Sequence[Path]) -> Eviden
     """Run the script on every instance; the first that fails ends the others, and its evidence counts."""
     of = instances[0].assignment
     mirrored = tensorboard_folder(settings.home(), of.experiment_id, of.spec.name, of.training_id)
-    evidence, was_signalled = run_together(instances, pythons, mirrored, get_run_logger().info)
+
+    def succeeded() -> None:
+        with suppress(OSError):  # staging out tries it again, and tells
+            keep(instances[0], settings.home())  # what kills us from here costs no model
+
+    evidence, was_signalled = run_together(instances, pythons, mirrored, get_run_logger().info, succeeded)
     return Evidence(Cause.CANCELLED) if was_signalled and _is_cancelled() else evidence
 
 

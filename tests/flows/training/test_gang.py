@@ -17,6 +17,8 @@ from blocks.hosts import loopback
 from blocks.logs import LocalSink
 from blocks.platform import Platform
 from blocks.records.words import Wish
+from flows.training import gang
+from flows.training import launch as launching
 from flows.training.contract import Rank
 from flows.training.door import GivenUp
 from flows.training.gang import is_success, run_together
@@ -61,8 +63,17 @@ def pair(here: Platform, instance: Callable[..., Instance], tmp_path: Path) -> I
         log.close()
 
 
-def run(pair: Sequence[Instance], tmp_path: Path, show: Callable[[str], None] = lambda _: None) -> Evidence:
-    evidence, was_signalled = run_together(pair, PYTHONS, tmp_path / "mirror", show)
+def nothing() -> None:
+    pass
+
+
+def run(
+    pair: Sequence[Instance],
+    tmp_path: Path,
+    show: Callable[[str], None] = lambda _: None,
+    succeeded: Callable[[], None] = nothing,
+) -> Evidence:
+    evidence, was_signalled = run_together(pair, PYTHONS, tmp_path / "mirror", show, succeeded)
     assert not was_signalled
     return evidence
 
@@ -144,7 +155,7 @@ def test_a_signal_ends_both_once(pair: Pair, tmp_path: Path):
             time.sleep(0.1)
 
     when_ready(both, twice)
-    evidence, was_signalled = run_together(both, PYTHONS, tmp_path / "mirror", lambda _: None)
+    evidence, was_signalled = run_together(both, PYTHONS, tmp_path / "mirror", lambda _: None, nothing)
     assert (evidence.cause, was_signalled) == (Cause.STOPPED, True)
     assert [one.log.last[-1] for one in both] == ["saved", "saved"]
 
@@ -168,3 +179,44 @@ def test_both_share_what_is_shown(pair: Pair, tmp_path: Path):
     run(pair("for n in range(2000): print(n)"), tmp_path, shown.append)
     assert len(shown) <= 51 * (time.monotonic() - began + 1)
     assert sum("left out here" in line for line in shown) >= 1
+
+
+@pytest.mark.parametrize("what", ["uploads", "log"])
+def test_success_is_told_before_anything_is_waited_for(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+):
+    """While the last uploads, or what is left of a log, hang, it is told already that all ended well: once."""
+    told, waited = threading.Event(), list[bool]()
+    of, name = {"uploads": (gang.Uploads, "finish"), "log": (launching.Capture, "finish")}[what]
+    finish = getattr(of, name)
+
+    def hang(self: object, *given: object, **how: object) -> object:
+        waited.append(told.wait(20))
+        return finish(self, *given, **how)
+
+    monkeypatch.setattr(of, name, hang)
+    calls: list[str] = []
+    assert is_success(run(pair(""), tmp_path, succeeded=lambda: (calls.append("told"), told.set())[0]))
+    assert waited == [True, True]
+    assert calls == ["told"]
+
+
+def test_success_is_not_told_where_one_failed(pair: Pair, tmp_path: Path):
+    """One instance that ended well is no success of the attempt's."""
+    told: list[str] = []
+    evidence = run(pair("sys.exit(rank)"), tmp_path, succeeded=lambda: told.append("told"))
+    assert (evidence.exit_code, told) == (1, [])
+
+
+def test_an_instance_that_cannot_be_watched_ends_the_other(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where one's uploads cannot be made, nobody waits for the other's script to end by itself."""
+
+    class Unwatched(gang.Uploads):
+        def __init__(self, instance: Instance, mirrored: Path) -> None:
+            if instance.rank.index == 1:
+                raise OSError("Too many open files.")
+            super().__init__(instance, mirrored)
+
+    monkeypatch.setattr(gang, "Uploads", Unwatched)
+    evidence = run(pair("time.sleep(60)"), tmp_path)
+    assert evidence == Evidence(Cause.PLATFORM, error="OSError: Too many open files.")

@@ -16,7 +16,7 @@ from blocks.records.words import Wish
 from flows.training.instance import Instance
 from flows.training.launch import launch
 from flows.training.staging import stage_in
-from flows.training.verdict import Cause
+from flows.training.verdict import Cause, Evidence
 
 PYTHON = Path(sys.executable)
 SAVES = """
@@ -63,6 +63,10 @@ def when_ready(one: Instance, do: Callable[[], object]) -> threading.Thread:
     return thread
 
 
+def ignore(_evidence: Evidence) -> None:
+    """How it ended is looked at elsewhere."""
+
+
 def told(one: Instance) -> bool:
     one.door.run()
     return True
@@ -71,7 +75,7 @@ def told(one: Instance) -> bool:
 def test_a_scripts_own_end(running: Callable[[str], Instance], echo: Echo):
     """Exit code, last lines and memory are the script's; that it ran was told once, however quick it was."""
     one = running("import sys\nprint('words')\nsys.exit(3)")
-    evidence = launch(one, PYTHON, echo, lambda: told(one))
+    evidence = launch(one, PYTHON, echo, lambda: told(one), ignore)
     assert (evidence.cause, evidence.exit_code, evidence.last_lines) == (Cause.EXIT, 3, ("words",))
     assert one.door.runs == 1
 
@@ -80,7 +84,7 @@ def test_a_stop_lets_the_script_save(running: Callable[[str], Instance], echo: E
     """A wish ends it within its grace, and what it saves is there when the launch returns."""
     one = running(SAVES)
     when_ready(one, lambda: setattr(one.door, "wish", Wish.STOP))
-    assert launch(one, PYTHON, echo, lambda: told(one)).cause == Cause.STOPPED
+    assert launch(one, PYTHON, echo, lambda: told(one), ignore).cause == Cause.STOPPED
     assert (one.folders.source / "saved").exists()
 
 
@@ -97,7 +101,7 @@ def test_a_full_disk_does_not_stop_the_stop(running: Callable[[str], Instance], 
     one.log._sink.write = full
     one.say("running")
     when_ready(one, one.stop.set)
-    assert launch(one, PYTHON, echo, lambda: told(one)).cause == Cause.STOPPED
+    assert launch(one, PYTHON, echo, lambda: told(one), ignore).cause == Cause.STOPPED
     assert (one.folders.source / "saved").exists()
 
 
@@ -111,12 +115,12 @@ def test_no_script_outlives_its_launch(running: Callable[[str], Instance], echo:
         raise KeyError("odd")
 
     with pytest.raises(KeyError, match="odd"):
-        launch(one, PYTHON, echo, fail)
+        launch(one, PYTHON, echo, fail, ignore)
     assert (one.folders.source / "saved").exists()
 
 
 def test_a_launcher_that_says_nothing_is_the_platforms_fault(running: Callable[[str], Instance], echo: Echo):
     """Its exit code is in the evidence."""
-    evidence = launch(running("pass"), Path("/bin/false"), echo, lambda: True)
+    evidence = launch(running("pass"), Path("/bin/false"), echo, lambda: True, ignore)
     assert evidence.cause == Cause.PLATFORM
     assert "ended with 1" in evidence.error

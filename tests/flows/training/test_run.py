@@ -1,7 +1,9 @@
 """One attempt, from its start to its evidence; the steps themselves are tried elsewhere."""
 
+import logging
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 
@@ -56,16 +58,44 @@ def test_a_script_that_ended_well_is_never_run_again(one: Instance, here: Platfo
     assert (evidence.cause, evidence.error) == (Cause.OUTPUT, "The quota is full.")
 
 
-def test_a_model_is_out_of_the_attempts_folder_before_anything_is_waited_for(
-    one: Instance, here: Platform, steps: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_model_is_out_of_the_attempts_folder_once_all_scripts_have_ended_well(
+    one: Instance, here: Platform, monkeypatch: pytest.MonkeyPatch
 ):
-    """When the controller is told that the script has ended, a kill costs no model any more."""
-    told: list[bool] = []
+    """From then on a kill costs no model any more, whatever is still waited for."""
+    seen: list[bool] = []
     folder = kept_folder(here.settings.home, one.assignment.training_id)
-    monkeypatch.setattr(one.door, "stage_out", lambda _evidence: told.append(folder.is_dir()))
+
+    def together(*given: Any) -> tuple[Evidence, bool]:
+        given[-1]()
+        seen.append(folder.is_dir())
+        return Evidence(Cause.EXIT, exit_code=0), False
+
+    monkeypatch.setattr(run, "run_together", together)
+    monkeypatch.setattr(run, "get_run_logger", lambda: logging.getLogger("test"))
+    run.run_script.fn([one], [])
+    assert seen == [True]
+
+
+def test_a_first_attempt_takes_every_step(one: Instance, steps: list[str]):
+    """In this order."""
     run.carry_out(one.door, one.assignment)
-    assert told == [True]
     assert steps == ["prepare_image", "stage_in", "install", "run_script", "stage_out"]
+
+
+def test_a_model_that_cannot_be_moved_ends_no_attempt(one: Instance, monkeypatch: pytest.MonkeyPatch):
+    """The script ended well all the same."""
+
+    def together(*given: Any) -> tuple[Evidence, bool]:
+        given[-1]()
+        return Evidence(Cause.EXIT, exit_code=0), False
+
+    def fail(*_: object) -> None:
+        raise OSError("Input/output error")
+
+    monkeypatch.setattr(run, "keep", fail)
+    monkeypatch.setattr(run, "run_together", together)
+    monkeypatch.setattr(run, "get_run_logger", lambda: logging.getLogger("test"))
+    assert run.run_script.fn([one], []) == Evidence(Cause.EXIT, exit_code=0)
 
 
 @pytest.fixture
