@@ -18,7 +18,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session
 
-from blocks.records.errors import Conflict, NotUnderstood, RecordsAway
+from blocks.records.errors import BadValue, Conflict, NotUnderstood, RecordsAway
 
 BUSY_SECONDS = 20  # shorter than a lease: a beat that waits in vain is answered, and known of, before that runs out
 
@@ -82,7 +82,11 @@ def _translated() -> Generator[None]:
         yield
     except IntegrityError as error:
         raise Conflict(f"The records refuse this beside what they hold by now: {error.orig}. Ask again.") from error
-    except (DataError, ProgrammingError, NotSupportedError, InternalError) as error:
+    except DataError as error:
+        raise BadValue(f"The records cannot hold a value that they were given: {error.orig}.") from error
+    except InternalError as error:  # read-only while another server takes over, as much as a fault of its own
+        raise RecordsAway(f"The records cannot do this now: {error.orig}. Ask again.") from error
+    except (ProgrammingError, NotSupportedError) as error:
         raise NotUnderstood(
             f"The database of the records refuses what it was asked: {error.orig}. Asking again will not help; where "
             "its tables are older than this version, `emf up` brings them up to date."

@@ -39,8 +39,12 @@ class ClaimedTwice(Fenced):
     """Another run holds this attempt, and yet the caller knows the code."""
 
 
+class BadValue(RecordError):
+    """The database cannot hold a value that it was given."""
+
+
 class NotUnderstood(RecordError):
-    """The database itself refuses what was asked: a value or a statement of ours is wrong for it."""
+    """The database refuses a statement of ours: no other values would help, its operator may."""
 
 
 class RecordsAway(Temporary):

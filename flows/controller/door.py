@@ -13,14 +13,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from blocks.errors import Permanent
+from blocks.errors import BlockError
 from blocks.records import attempt as verbs
 from blocks.records.database import Records
-from blocks.records.errors import ClaimedTwice, Conflict, Fenced, NotAllowed, RecordsAway
+from blocks.records.errors import BadValue, ClaimedTwice, Fenced, NotAllowed, NotUnderstood, RecordsAway
 from blocks.records.tables import Attempt
 from blocks.records.transitions import note
 from blocks.records.words import Phase, TrainingState
-from flows.controller.assign import Assigner, OperatorsFault, Unassignable
+from flows.controller.assign import Assigner, Unassignable
 from flows.controller.pulse import Pulse
 from flows.training import attempts
 from flows.training.keeper import KEEP
@@ -52,7 +52,7 @@ def app(assigner: Assigner, secret: str, pulse: Pulse | None = None) -> Starlett
             attempt_id = request.path_params["attempt_id"]
             if not hmac.compare_digest(body["code"], verbs.claim_code(secret, attempt_id)):
                 raise Fenced(f"This is not the code that claims the attempt {attempt_id}.")
-            _claim(records, attempt_id, body["token"], body["flow_run_id"])
+            _claim(records, attempt_id, str(body["token"]), str(body["flow_run_id"]))
             return _assign(assigner, attempt_id)
 
         return await _answer(request, work, pulse)
@@ -126,17 +126,20 @@ async def _body(request: Request) -> Body:
 
 
 async def _answer(request: Request, work: Callable[[Body], Body], pulse: Pulse) -> JSONResponse:
-    """Do the work in a thread, and turn what the records refuse into a status that the instance understands."""
+    """Do the work in a thread, and turn what the records refuse into a status that the instance understands.
+
+    410: the attempt no longer counts. 422: what was sent is wrong. 503: what is wrong is here; ask again.
+    """
     try:
         return JSONResponse(await run_in_threadpool(work, await _body(request)))
     except (Fenced, NotAllowed) as error:
         return JSONResponse({"message": str(error)}, 410)
-    except (RecordsAway, Conflict, OperatorsFault) as error:
-        if isinstance(error, RecordsAway):
+    except (BadValue, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        return JSONResponse({"message": f"This call is not understood: {error!r}"}, 422)
+    except BlockError as error:
+        if isinstance(error, RecordsAway | NotUnderstood):
             pulse.listen_anew()  # a beat that cannot be written down is no silence
         return JSONResponse({"message": str(error)}, 503)
-    except (KeyError, TypeError, ValueError, RecursionError, Permanent) as error:
-        return JSONResponse({"message": f"This call is not understood: {error!r}"}, 422)
 
 
 def _beat(_session: Session, attempt: Attempt, body: Body) -> Body:

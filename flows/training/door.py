@@ -68,7 +68,7 @@ class Door:
             GivenUp: it is not.
             DoorClosed: the controller was away for hours.
         """
-        self._call("beat", {"progress": self.progress}, patience=END_SECONDS)
+        self._beat(END_SECONDS)
 
     def stage_out(self, evidence: Evidence) -> None:
         """Tell that the script has ended, and how."""
@@ -95,8 +95,7 @@ class Door:
         def beat() -> None:
             while not done.wait(BEAT_SECONDS):
                 try:
-                    answer = self._call("beat", {"progress": self.progress}, patience=0)
-                    self.wish = Wish(answer["wish"])
+                    self.wish = Wish(self._beat(patience=0)["wish"])
                 except GivenUp:
                     self.given_up.set()
                     return
@@ -112,6 +111,18 @@ class Door:
         finally:
             done.set()
             thread.join(timeout=20)
+
+    def _beat(self, patience: float) -> dict[str, Any]:
+        """Renew the lease. A beat that is not understood is said without words: it does not mean that we were given up.
+
+        Raises:
+            GivenUp: the attempt is no longer ours.
+            DoorClosed: the controller was away for so many seconds, or understands no beat at all.
+        """
+        for body in ({"progress": self.progress}, {}):
+            with suppress(NotUnderstood):
+                return self._call("beat", body, patience)
+        raise DoorClosed(f"The controller at {self._http.base_url} does not understand a beat.")
 
     def _tell(self, verb: str, evidence: Evidence, patience: float) -> dict[str, Any]:
         """Tell of an end, and, where the controller cannot read that, of how it ended and no more."""

@@ -152,6 +152,7 @@ def test_a_database_that_is_not_one_is_away(damage: str, tmp_path: Path):
     [
         (exc.OperationalError, Temporary),
         (exc.InterfaceError, Temporary),
+        (exc.InternalError, Temporary),
         (exc.DataError, Permanent),
         (exc.ProgrammingError, Permanent),
     ],

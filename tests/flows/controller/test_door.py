@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import exc
 from starlette.testclient import TestClient
 
 from blocks.platform import Platform
@@ -192,6 +193,7 @@ def test_there_are_no_other_verbs(call: Call):
         ("claim", {}),
         ("claim", {"code": 5, "token": "t", "flow_run_id": ""}),
         ("claim", []),
+        ("checkpoint", {"number": 2**70, "path": "p", "files": 1, "bytes": 1}),
         ("checkpoint", {}),
         ("checkpoint", {"number": "one", "path": "p", "files": 1, "bytes": 1}),
         ("checkpoint", {"number": 1, "path": "p", "files": None, "bytes": 1}),
@@ -389,3 +391,26 @@ def test_records_that_are_away_are_no_end(here: Platform, call: Call, pulse: Pul
         assert call("beat").status_code == 503
     assert pulse.listening_since >= began
     assert call("beat").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (exc.InternalError, 503),  # PostgreSQL: cannot execute UPDATE in a read-only transaction
+        (exc.ProgrammingError, 503),
+        (exc.NotSupportedError, 503),
+        (exc.DataError, 422),
+    ],
+)
+def test_a_database_that_refuses_a_statement_is_no_fault_of_the_caller(
+    call: Call, pulse: Pulse, monkeypatch: pytest.MonkeyPatch, fault: type, status: int
+):
+    """503, and nobody was silent meanwhile; 422 is said only of a value that was sent."""
+    began = pulse.listening_since
+
+    def refuse(*_given: object) -> None:
+        raise fault("UPDATE", {}, Exception("refused"))
+
+    monkeypatch.setattr(verbs, "beat", refuse)
+    assert call("beat").status_code == status
+    assert (pulse.listening_since > began) == (status == 503)

@@ -17,7 +17,7 @@ from blocks.records.words import TrainingState, Wish
 from flows.controller.assign import Assigner
 from flows.controller.door import app
 from flows.training import door as doors
-from flows.training.door import Door, DoorClosed, GivenUp
+from flows.training.door import Door, DoorClosed, GivenUp, NotUnderstood
 from flows.training.instance import ScriptLog
 from flows.training.verdict import LAST_LINES, Cause, Evidence
 
@@ -209,3 +209,25 @@ def test_an_end_that_is_not_understood_is_told_in_short(door: Door, attempt_of: 
     found = attempt_of(attempt_id).evidence
     assert (found["exit_code"], "last_lines" in found) == (3, False)
     assert "422" in found["error"]
+
+
+def test_a_beat_that_is_not_understood_gives_nothing_up(door: Door, attempt_of: Callable, attempt_id: str, monkeypatch):
+    """Its words are left out and the lease is renewed; where no beat is understood the script goes on all the same."""
+    monkeypatch.setattr(doors, "BEAT_SECONDS", 0.02)
+    real, beats = door._once, list[dict[str, object]]()
+
+    def once(verb: str, body: dict[str, object]) -> dict[str, object]:
+        """Refuse the words of the first beats, then every beat."""
+        beats.append(body)
+        if body or len(beats) > 4:
+            raise NotUnderstood("422")
+        return real(verb, body)
+
+    door._once = once
+    before = attempt_of(attempt_id).beat_at
+    with door.beating():
+        wait_for(lambda: len(beats) > 8)
+    assert not door.given_up.is_set()
+    assert attempt_of(attempt_id).beat_at > before
+    with pytest.raises(DoorClosed, match="does not understand a beat"):
+        door.confirm()
