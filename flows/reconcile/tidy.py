@@ -5,10 +5,9 @@ is kept it is renamed, and of that only the removal is left to do.
 """
 
 import fcntl
-import os
 import shutil
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from blocks.records.tables import Attempt, Training, now
 from blocks.records.transitions import note
 from blocks.records.words import TrainingState
 from flows.training.assignment import work_folder
+from flows.training.permissions import open_up
 from flows.training.salvage import salvage, withdraw_model
 
 PATIENCE = timedelta(hours=1)  # how long a place that is away is tried: the folder takes room
@@ -78,7 +78,7 @@ def _clear(platform: Platform, attempt_id: str) -> bool:
     """Keep what an attempt left, then remove its folder; returns whether all is kept."""
     folder = work_folder(platform.settings.home, attempt_id)
     try:
-        _open_up(folder)
+        open_up(folder)
         _keep(platform, attempt_id)
         tidied = folder.rename(folder.with_name(f"{attempt_id}{TIDIED}"))
         if not _remove(tidied):
@@ -89,17 +89,6 @@ def _clear(platform: Platform, attempt_id: str) -> bool:
         log.exception("not tidied", attempt=attempt_id)
         return False
     return True
-
-
-def _open_up(folder: Path) -> None:
-    """Let us into every folder of a tree: a script may have closed some."""
-    with suppress(OSError):
-        folder.chmod(0o700)
-    for parent, names, _ in os.walk(folder):  # from above, so that it enters what was just opened
-        for inner in (Path(parent, name) for name in names):
-            if not inner.is_symlink():
-                with suppress(OSError):  # another user's: the removal tells of it
-                    inner.chmod(0o700)
 
 
 def _remove(folder: Path) -> bool:

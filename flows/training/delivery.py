@@ -16,7 +16,8 @@ from flows.training.staging import tell_skipped
 def stage_out(instance: Instance, home: Path, tell: Callable[[str, float], None]) -> int:
     """Put the model in its place and its marker beside it; returns how many files the model has.
 
-    From here the model lies in `EMF_HOME/kept`, whatever happens to the attempt, until its training is COMPLETE.
+    From here the model lies in `EMF_HOME/kept`, whatever happens to the attempt, until its training is COMPLETE. One
+    that cannot be moved there is sent from the attempt's folder.
 
     Args:
         instance: the one whose model counts.
@@ -27,20 +28,30 @@ def stage_out(instance: Instance, home: Path, tell: Callable[[str, float], None]
         StepFailed: the place refused it, or was away for hours (OUTPUT); the message says where the model is.
         Interrupted: a person stopped it, or it was given up; the model has no marker then and does not count.
     """
-    folder = keep(instance, home)
+    folder = _keep(instance, home)
     place = parse(f"{instance.assignment.output}/model/", DERIVED_LIMIT)
-    instance.say(f"staging out the model to {place}; until it is there it is kept in {folder}")
+    instance.say(f"staging out the model to {place}; until it is there it is in {folder}")
     try:
         sent = patiently(instance, STAGING_OUT, lambda: _send(instance, folder, place, tell))
         if sent.files:
             instance.door.confirm()  # whoever slept past its lease must not mark what is another attempt's by now
             patiently(instance, STAGING_OUT, lambda: model.mark(instance, folder))
     except StepFailed as error:
-        raise StepFailed(error.cause, f"{error} {_where(folder, place)}") from error
+        raise StepFailed(error.cause, f"{error} {_where(instance, folder, place)}") from error
     except Interrupted:
-        instance.door.warn(f"Warning: the model was not put in its place. {_where(folder, place)}")
+        instance.door.warn(f"Warning: the model was not put in its place. {_where(instance, folder, place)}")
         raise
     return sent.files
+
+
+def _keep(instance: Instance, home: Path) -> Path:
+    """Keep the model and return where it is: what cannot be moved is sent from where the script left it."""
+    try:
+        return keep(instance, home)
+    except OSError as error:
+        folder = instance.folders.model
+        instance.door.warn(f"Warning: the model could not be moved out of its attempt's folder {folder}: {error}")
+        return folder
 
 
 def _send(instance: Instance, folder: Path, place: Location, tell: Callable[[str, float], None]) -> Transfer:
@@ -55,9 +66,11 @@ def _send(instance: Instance, folder: Path, place: Location, tell: Callable[[str
     return sent
 
 
-def _where(folder: Path, place: Location) -> str:
+def _where(instance: Instance, folder: Path, place: Location) -> str:
     if not any(folder.iterdir()):
         return "The script left nothing in EM_MODEL_DIR; there is no model."
+    if folder == instance.folders.model:
+        return f"The model could not be moved out of {folder}, which is removed soon after the attempt's end."
     command = shlex.join(["emf", "storage", "put", str(folder), str(place)])
     return (
         f"The model is kept in {folder} until the training is deleted; `{command}` sends it once its place is mended."

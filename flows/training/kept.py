@@ -6,9 +6,11 @@ the model is still to be put in its place.
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from flows.training.instance import Instance
+from flows.training.permissions import open_up
 
 
 def kept_folder(home: Path, training_id: str) -> Path:
@@ -17,19 +19,39 @@ def kept_folder(home: Path, training_id: str) -> Path:
 
 
 def keep(instance: Instance, home: Path) -> Path:
-    """Move the model out of the attempt's folder and return where it is; again, it is there already."""
+    """Move the model out of the attempt's folder and return where it is; again, it is there already.
+
+    Raises:
+        OSError: it cannot be moved; it is whole where it was.
+    """
     left, folder = instance.folders.model, kept_folder(home, instance.assignment.training_id)
     if left.is_dir():
+        open_up(left)
         make_links_relative(left)
-        coming = folder.with_name("model.coming")
-        for old in (coming, folder):  # of an attempt that was given up: this one's counts
+        for old in (folder.with_name("model.coming"), folder):  # of an attempt that was given up: this one's counts
             shutil.rmtree(old, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(left, coming)  # which copies where the folders are on two disks; the rename makes it whole
-        coming.rename(folder)
+        _move(left, folder)
     folder.mkdir(parents=True, exist_ok=True)
     instance.root.mkdir(parents=True, exist_ok=True)  # the note that this attempt is still to be tidied
     return folder
+
+
+def _move(left: Path, folder: Path) -> None:
+    """Move a folder as a whole or not at all; what cannot be renamed, as on two disks, is copied."""
+    try:
+        left.rename(folder)
+    except OSError:
+        coming = folder.with_name("model.coming")
+        try:
+            shutil.copytree(left, coming, symlinks=True)
+            coming.rename(folder)
+        except OSError:
+            shutil.rmtree(coming, ignore_errors=True)  # half a copy holds room that others need
+            raise
+        with suppress(OSError):
+            # Renamed first: half removed it would be taken for the model, should we be asked again.
+            shutil.rmtree(left.rename(left.with_name("model.copied")), ignore_errors=True)
 
 
 def make_links_relative(folder: Path) -> None:

@@ -215,3 +215,29 @@ def test_a_model_whose_folder_the_script_removed_is_none(trained: Instance, home
     trained.folders.model.rmdir()
     assert stage_out(trained, home, silent) == 0
     assert "there is no model" in trained.door.warnings[0]
+
+
+@pytest.fixture
+def unmovable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the script left cannot be kept."""
+
+    def fail(*_: Any) -> None:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr("flows.training.delivery.keep", fail)
+
+
+@pytest.mark.usefixtures("unmovable")
+def test_a_model_that_cannot_be_kept_is_sent_from_where_it_is(trained: Instance, home: Path, root: Path):
+    """It goes to its place all the same, and a warning names the fault."""
+    assert stage_out(trained, home, silent) == 1
+    assert texts(root / "output" / trained.assignment.training_id / "model") == {"weights.pt": "w"}
+    assert "Operation not permitted" in trained.door.warnings[0]
+
+
+@pytest.mark.usefixtures("unmovable")
+def test_a_model_that_is_not_kept_is_not_promised(trained: Instance, home: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where its place refuses it as well, the message says that it goes with its attempt."""
+    refuse(trained, AccessDenied("The key was denied."), monkeypatch)
+    with pytest.raises(StepFailed, match="is removed soon after the attempt's end"):
+        stage_out(trained, home, silent)
