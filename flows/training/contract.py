@@ -128,7 +128,8 @@ def environment(
 
 
 def _process(folders: Folders, gpus: Sequence[str] | None, site: Site) -> dict[str, str]:
-    visible = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+    # Ids are nvidia-smi's, which counts along the bus; CUDA counts the fastest first unless it is told.
+    visible = {} if gpus is None else {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(gpus)}
     return {
         "PATH": f"{site.image_bin}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(folders.home),

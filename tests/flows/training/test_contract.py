@@ -72,6 +72,7 @@ def test_the_whole_environment_of_one_instance():
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "CUDA_VISIBLE_DEVICES": "",
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000",
         "MLFLOW_RUN_ID": "r-1",
@@ -201,6 +202,12 @@ def test_gpus_are_those_held():
     assert made(gpus=("1", "3"))["CUDA_VISIBLE_DEVICES"] == "1,3"
     assert made()["CUDA_VISIBLE_DEVICES"] == ""
     assert "CUDA_VISIBLE_DEVICES" not in made(gpus=None)
+
+
+def test_gpus_count_as_where_they_were_chosen():
+    """CUDA counts them along the bus, as nvidia-smi did for the leases; where the pool decides, nothing is said."""
+    assert made(gpus=("1",))["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert "CUDA_DEVICE_ORDER" not in made(gpus=None)
 
 
 @pytest.mark.parametrize(
