@@ -65,13 +65,17 @@ class Keeper:
         moving = now - self._moving_since if self._moving_since is not None else 0.0
         due = is_due(current, self._previous, self._committed, moving)
         self._previous = current
-        return self._commit() if due else None
+        done = self._commit() if due else None
+        self._forget_old()
+        return done
 
     def finish(self) -> Committed | None:
         """Commit what the script left when it ended, if that is new."""
         self._tell_all()
         current = signature(self._folder)
-        return self._commit() if current and current != self._committed else None
+        done = self._commit() if current and current != self._committed else None
+        self._forget_old()
+        return done
 
     def _commit(self) -> Committed | None:
         taken = snapshot(self._folder, self._copy)
@@ -89,9 +93,13 @@ class Keeper:
         self.kept.append(done)
         self._untold.append(done)
         self._tell_all()
-        while len(self.kept) > KEEP:
-            forget(self._storage, parse(self.kept.pop(0).path, DERIVED_LIMIT))
         return done
+
+    def _forget_old(self) -> None:
+        """Delete all but the newest; one that could not be deleted is tried at the next look, after what is due."""
+        while len(self.kept) > KEEP:
+            forget(self._storage, parse(self.kept[0].path, DERIVED_LIMIT))
+            self.kept.pop(0)
 
     def _tell_all(self) -> None:
         """Tell of every commit, in order; one that could not be told is told before the next look."""

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -52,11 +53,18 @@ class Uploads(threading.Thread):
             time.sleep(TICK_SECONDS)
 
     def _once(self, *, last: bool) -> bool:
+        """Look once; returns False where another look is needed soon. A fault of one does not stop the other."""
+        steps = (self._checkpoint, self._scalars)
+        return all([self._try(step, last) for step in steps])
+
+    def _try(self, step: Callable[[bool], None], last: bool) -> bool:
         try:
-            self._checkpoint(last)
-            self._scalars(last)
+            step(last)
+        except Permanent as error:
+            self._say_once(f"not uploaded: {error}")
+            return last  # while the script runs a person may mend it; at the end nobody waits for that
         except Exception as error:  # noqa: BLE001 (this thread must outlive a full disk and a controller that is away)
-            self._say_once(f"not uploaded: {error}" if isinstance(error, Permanent | Temporary) else repr(error))
+            self._say_once(f"not uploaded: {error}" if isinstance(error, Temporary) else repr(error))
             return False
         return True
 

@@ -190,6 +190,28 @@ def test_only_the_newest_are_kept(storage: Storage, folder: Path, there: Path, t
     assert len(watch.kept) == KEEP
 
 
+def test_one_that_could_not_be_deleted_is_deleted_later(
+    storage: Storage, folder: Path, there: Path, told: list[Committed], monkeypatch: pytest.MonkeyPatch
+):
+    """A store that is away as a checkpoint grows old leaves nothing of it behind, once it is back."""
+    watch = keeper(storage, folder, there, told)
+
+    def away(*_: object) -> None:
+        raise Unreachable("The store is away.")
+
+    for number in range(KEEP):
+        fill(folder, {"step": b"x" * (number + 1)})
+        watch.finish()
+    fill(folder, {"step": b"last"})
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "delete", away)
+        with pytest.raises(Unreachable):
+            watch.finish()
+    watch.finish()
+    assert [one.number for one in watch.kept] == [2, 3, 4]
+    assert not list(there.glob("checkpoint-1*"))
+
+
 def test_an_empty_folder_after_a_checkpoint_takes_nothing_away(
     storage: Storage, folder: Path, there: Path, told: list[Committed], tmp_path: Path
 ):

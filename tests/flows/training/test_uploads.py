@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from blocks.storage.errors import Unreachable
+from blocks.storage.errors import AccessDenied, StorageError, Unreachable
 from flows.training import uploads as uploading
 from flows.training.instance import Instance
 from flows.training.uploads import Uploads
@@ -66,3 +66,41 @@ def test_what_did_not_arrive_is_sent_again(one: Instance, tmp_path: Path, root: 
     monkeypatch.setattr(one.storage, "upload", upload)
     assert watch._once(last=False)
     assert texts(root / "output" / one.assignment.training_id / "tensorboard") == {"a": "1"}
+
+
+def fail_checkpoints(watch: Uploads, error: StorageError, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Let every look at the checkpoints fail; each is counted."""
+    looks: list[bool] = []
+
+    def look(last: bool) -> None:
+        looks.append(last)
+        raise error
+
+    monkeypatch.setattr(watch, "_checkpoint", look)
+    return looks
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_checkpoint_that_fails_does_not_stop_the_curves(
+    one: Instance, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, last: bool
+):
+    """They arrive, and are mirrored, all the same."""
+    watch = Uploads(one, tmp_path / "mirrored")
+    fail_checkpoints(watch, Unreachable("The store is away."), monkeypatch)
+    fill(one.folders.tensorboard, {"a": b"1"})
+    assert not watch._once(last=last)
+    assert texts(root / "output" / one.assignment.training_id / "tensorboard") == {"a": "1"}
+    assert texts(tmp_path / "mirrored") == {"a": "1"}
+
+
+def test_a_refusal_is_not_repeated_at_the_end(one: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """While the script runs it may be mended; once that has ended nobody waits for it."""
+    watch = Uploads(one, tmp_path / "mirrored")
+    looks = fail_checkpoints(watch, AccessDenied("The key was denied."), monkeypatch)
+    assert not watch._once(last=False)
+    monkeypatch.setattr(watch, "join", lambda: None)
+    monkeypatch.setattr(uploading, "LAST_SECONDS", 0)
+    monkeypatch.setattr(uploading, "TICK_SECONDS", 0)
+    watch.finish()
+    assert looks == [False, True]
+    assert one.door.warnings == ["Warning: not uploaded: The key was denied."]
