@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from blocks.errors import Permanent
-from blocks.storage.errors import AlreadyThere, BadPath
+from blocks.storage.errors import AlreadyThere, BadPath, NotFound
 from blocks.storage.location import DERIVED_LIMIT, Location, parse
 from blocks.storage.os_errors import os_faults
 from blocks.storage.storage import Storage
@@ -33,6 +35,24 @@ OWN_FOLDER = re.compile(r"tr-[0-9a-f]{12}/")
 
 class Damaged(Permanent):
     """A checkpoint's files are not what its manifest says."""
+
+
+class Listed(BaseModel):
+    """A file of a manifest: its path below the checkpoint, its size in bytes and its sha256."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+    path: str
+    size: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What a checkpoint consists of, and which attempt made it."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+    attempt: str
+    number: int
+    files: list[Listed]
 
 
 @dataclass(frozen=True)
@@ -76,14 +96,14 @@ def signature(folder: Path) -> Signature:
 
 def manifest_of(folder: Path, path: Location, attempt_id: str, number: int) -> bytes:
     """Return the manifest of a snapshot that is sent to a path."""
-    said = {"attempt": attempt_id, "number": number, "files": files_of(folder, path)}
-    return json.dumps(said, indent=1, sort_keys=True).encode()
+    said = Manifest(attempt=attempt_id, number=number, files=files_of(folder, path))
+    return json.dumps(said.model_dump(), indent=1, sort_keys=True).encode()
 
 
-def files_of(folder: Path, path: Location) -> list[dict[str, str | int]]:
+def files_of(folder: Path, path: Location) -> list[Listed]:
     """Return every file that an upload to a path takes, with its size in bytes and its sha256."""
     return [
-        {"path": name, "size": size, "sha256": digest(folder / name)}
+        Listed(path=name, size=size, sha256=digest(folder / name))
         for name, (size, _) in signature(folder).items()
         if _can_be_sent(path, name)
     ]
@@ -146,29 +166,47 @@ def fetch_committed(storage: Storage, path: str, into: Path, progress: Progress 
         blocks.storage.errors.NotFound: its manifest, or all of its files are missing.
     """
     place = parse(path, DERIVED_LIMIT)
-    if storage.stat(marker := beside(place, ".committed")) is None:
-        raise Damaged(f"The checkpoint {path} has no marker: it was deleted, or never committed.")
-    manifest = storage.read(beside(place, ".manifest.json"), MANIFEST_LIMIT)
-    if hashlib.sha256(manifest).hexdigest().encode() != storage.read(marker).strip():
-        raise Damaged(f"The manifest of the checkpoint {path} is not the one that was committed.")
-    listed = {entry["path"] for entry in json.loads(manifest)["files"]}
+    manifest = read_manifest(storage, place)
+    listed = {file.path for file in manifest.files}
     # What somebody has put below it since is no part of it.
     storage.download(place, into, progress, skip=lambda name: name not in listed)
     verify(into, manifest, path)
 
 
-def verify(folder: Path, manifest: bytes, name: str) -> None:
+def read_manifest(storage: Storage, place: Location) -> Manifest:
+    """Return the manifest of a committed checkpoint.
+
+    Raises:
+        Damaged: there is no marker, or the manifest is not the one that was committed, or is not one at all.
+        blocks.storage.errors.NotFound: there is no manifest.
+    """
+    try:
+        marker = storage.read(beside(place, ".committed"))
+    except NotFound:
+        raise Damaged(f"The checkpoint {place} has no marker: it was deleted, or never committed.") from None
+    said = storage.read(beside(place, ".manifest.json"), MANIFEST_LIMIT)
+    if hashlib.sha256(said).hexdigest().encode() != marker.strip():
+        raise Damaged(f"The manifest of the checkpoint {place} is not the one that was committed.")
+    try:
+        return Manifest.model_validate_json(said)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"])) or "its text"
+        raise Damaged(f"The manifest of the checkpoint {place} is not one: {where}: {fault['msg']}.") from None
+
+
+def verify(folder: Path, manifest: Manifest, name: str) -> None:
     """Compare a folder with a manifest.
 
     Raises:
         Damaged: a file is missing or differs.
     """
-    for entry in json.loads(manifest)["files"]:
-        file = folder / entry["path"]
+    for listed in manifest.files:
+        file = folder / listed.path
         if not file.is_file():
-            raise Damaged(f"The checkpoint {name} lacks its file {entry['path']}.")
-        if file.stat().st_size != entry["size"] or digest(file) != entry["sha256"]:
-            raise Damaged(f"The file {entry['path']} of the checkpoint {name} is not what was committed.")
+            raise Damaged(f"The checkpoint {name} lacks its file {listed.path}.")
+        if file.stat().st_size != listed.size or digest(file) != listed.sha256:
+            raise Damaged(f"The file {listed.path} of the checkpoint {name} is not what was committed.")
 
 
 def forget(storage: Storage, path: Location) -> None:

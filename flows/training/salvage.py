@@ -3,8 +3,6 @@
 Called for attempts that have ended and of which nothing runs any more, before their folders are removed.
 """
 
-import json
-from hashlib import sha256
 from pathlib import Path
 
 from blocks.platform import Platform
@@ -16,7 +14,7 @@ from blocks.storage.errors import NotFound
 from blocks.storage.location import DERIVED_LIMIT, Location, parse
 from blocks.storage.storage import Storage
 from flows.training.assignment import checkpoints_of, output_of, work_folder
-from flows.training.checkpoint import Committed, beside, commit, files_of, forget, signature
+from flows.training.checkpoint import Committed, Damaged, commit, files_of, forget, read_manifest, signature
 from flows.training.keeper import KEEP
 from flows.training.model import marker
 from flows.training.spec import TrainingSpec
@@ -87,14 +85,13 @@ def committed_at(storage: Storage, place: Location, attempt_id: str, number: int
     Its marker is that of its manifest, its manifest is the attempt's, and every file is there with its size.
     """
     try:
-        mark, said = (storage.read(beside(place, suffix)) for suffix in (".committed", ".manifest.json"))
-        manifest = json.loads(said)
-    except (NotFound, ValueError):
+        manifest = read_manifest(storage, place)
+    except (NotFound, Damaged):
         return None
-    if sha256(said).hexdigest().encode() != mark.strip() or manifest["attempt"] != attempt_id:
+    if manifest.attempt != attempt_id:
         return None
     there = {entry.key: entry.size for entry in storage.entries(place)}
-    sizes = {file["path"]: file["size"] for file in manifest["files"]}
+    sizes = {file.path: file.size for file in manifest.files}
     return Committed(number, str(place), len(sizes), sum(sizes.values())) if sizes.items() <= there.items() else None
 
 
@@ -107,9 +104,8 @@ def is_whole(folder: Path) -> bool:
 
 
 def _is_same(storage: Storage, folder: Path, path: str) -> bool:
-    place: Location = parse(path, DERIVED_LIMIT)
+    place = parse(path, DERIVED_LIMIT)
     try:
-        manifest = json.loads(storage.read(beside(place, ".manifest.json")))
-    except (NotFound, ValueError):
+        return read_manifest(storage, place).files == files_of(folder, place)
+    except (NotFound, Damaged):
         return False
-    return manifest["files"] == files_of(folder, place)

@@ -18,9 +18,11 @@ from blocks.records import trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.words import TrainingState
 from blocks.storage.location import Location, parse
+from blocks.storage.store import READ_LIMIT
 from flows.reconcile import tidy as tidying
 from flows.reconcile.tidy import tidy
-from flows.training.checkpoint import beside, commit
+from flows.training import checkpoint
+from flows.training.checkpoint import beside, commit, manifest_of
 
 T = TrainingState
 Ended = Callable[..., str]
@@ -98,7 +100,9 @@ def sent(here: Platform, places: Any, tmp_path: Path) -> Callable[[str], Locatio
     return go
 
 
-@pytest.mark.parametrize("lacks", ["its marker", "its manifest", "a file", "a whole file", "its attempt"])
+@pytest.mark.parametrize(
+    "lacks", ["its marker", "its manifest", "a file", "a whole file", "its attempt", "the word attempt"]
+)
 def test_what_was_half_sent_is_replaced(here: Platform, ended: Ended, attempt_of: Any, sent: Any, lacks: str):
     """What is not whole, or is not this attempt's, is not mixed with what lies in the folder now."""
     attempt_id = ended(T.STOPPED, {"weights": "new"})
@@ -106,8 +110,9 @@ def test_what_was_half_sent_is_replaced(here: Platform, ended: Ended, attempt_of
     manifest = beside(place, ".manifest.json")
     if lacks == "a whole file":
         here.storage.write(place / "other", b"o")
-    elif lacks == "its attempt":
-        said = here.storage.read(manifest).replace(attempt_id.encode(), b"tr-other-a1")
+    elif "attempt" in lacks:
+        before, after = (attempt_id, "tr-other-a1") if lacks == "its attempt" else ('"attempt"', '"other"')
+        said = here.storage.read(manifest).replace(before.encode(), after.encode())
         here.storage.write(manifest, said)
         here.storage.write(beside(place, ".committed"), sha256(said).hexdigest().encode())
     else:
@@ -130,6 +135,17 @@ def test_what_was_committed_and_never_told_counts(
     assert (found[0].path, found[0].files, found[0].bytes) == (str(place), 1, 3)
     assert len(found) == (2 if to == T.STOPPED else 1)  # what may be torn is no checkpoint to go on from
     assert [entry.key for entry in here.storage.entries(place)] == ["other"]
+
+
+def test_a_checkpoint_of_very_many_files_counts_too(
+    here: Platform, ended: Ended, attempt_of: Any, sent: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """Its manifest may be larger than what is read at once of any other file."""
+    monkeypatch.setattr(checkpoint, "manifest_of", lambda *given: manifest_of(*given) + b" " * READ_LIMIT)
+    attempt_id = ended(T.STOPPED, {"other": "old"})
+    place = sent(attempt_id)
+    tidy(here)
+    assert kept(attempt_of, attempt_id) == [str(place)]
 
 
 @pytest.mark.parametrize("is_whole", [True, False])

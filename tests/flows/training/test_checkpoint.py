@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_links_inside_are_files_of_a_checkpoint(storage: Storage, place: Locatio
     assert seen.left_out == ("away: a link that leaves the folder",)
     done = commit(storage, folder, place, "a", 1)
     assert (done.files, done.left_out) == (4, seen.left_out)
-    assert [file["path"] for file in files_of(folder, place)] == list(seen.files)
+    assert [file.path for file in files_of(folder, place)] == list(seen.files)
     assert fetch(storage, str(place), tmp_path / "back")
     assert content(tmp_path / "back") == {"a.pt": b"1", "last.pt": b"1", "deep/b": b"22", "linked/b": b"22"}
 
@@ -198,6 +199,19 @@ def test_without_its_manifest_a_marker_is_worth_nothing(
         fetch(storage, str(place), tmp_path / "back")
 
 
+@pytest.mark.parametrize("lacks", ["files", "attempt", "sha256", "its end"])
+def test_a_manifest_that_lacks_what_every_one_has_is_damaged(
+    storage: Storage, place: Location, folder: Path, tmp_path: Path, lacks: str
+):
+    """Also where its marker fits: an error of ours says which checkpoint it is, and what is wrong."""
+    said = manifest_of(fill(folder), place, "a", 1)
+    said = said[:-9] if lacks == "its end" else said.replace(f'"{lacks}"'.encode(), b'"other"')
+    storage.write(beside(place, ".manifest.json"), said)
+    storage.write(beside(place, ".committed"), sha256(said).hexdigest().encode())
+    with pytest.raises(Damaged, match=r"checkpoint-1 is not one: .+: "):
+        fetch(storage, str(place), tmp_path / "back")
+
+
 def test_what_is_half_written_is_not_verified(storage: Storage, place: Location, folder: Path, tmp_path: Path):
     """Files without a marker are what a person gave, and said to be that."""
     storage.upload(fill(folder), place)
@@ -226,5 +240,5 @@ def test_what_cannot_be_sent_is_not_promised(storage: Storage, place: Location, 
     done = commit(storage, folder, place, "a", 1)
     assert (done.files, len(done.left_out)) == (1, 1)
     assert done.left_out[0].startswith("a\nb: ")
-    assert [file["path"] for file in files_of(folder, place)] == ["model.pt"]
+    assert [file.path for file in files_of(folder, place)] == ["model.pt"]
     assert fetch(storage, str(place), tmp_path / "back")
