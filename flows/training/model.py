@@ -16,7 +16,8 @@ def marker(output: str) -> Location:
 def mark(instance: Instance, folder: Path) -> None:
     """Write what the model in a folder is made of: every file with its size in bytes and its sha256."""
     assignment = instance.assignment
-    files = files_of(folder, parse(f"{assignment.output}/model/", DERIVED_LIMIT))
+    listed = files_of(folder, parse(f"{assignment.output}/model/", DERIVED_LIMIT))
+    files = [one.model_dump() for one in listed]
     said = {"training": assignment.training_id, "attempt": assignment.number, "files": files}
     instance.storage.write(marker(assignment.output), json.dumps(said, indent=1).encode())
 
