@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from blocks.records.words import Wish
 from blocks.storage.location import DERIVED_LIMIT, Location, parse
 from blocks.storage.store import Transfer
 from flows.training import model
@@ -26,7 +27,8 @@ def stage_out(instance: Instance, home: Path, tell: Callable[[str, float], None]
 
     Raises:
         StepFailed: the place refused it, or was away for hours (OUTPUT); the message says where the model is.
-        Interrupted: a person stopped it, or it was given up; the model has no marker then and does not count.
+        Interrupted: a person stopped it, the platform goes down, or it was given up; the model has no marker then and
+            does not count. What is kept a next attempt only puts in its place.
     """
     folder = _keep(instance, home)
     place = parse(f"{instance.assignment.output}/model/", DERIVED_LIMIT)
@@ -39,6 +41,8 @@ def stage_out(instance: Instance, home: Path, tell: Callable[[str, float], None]
     except StepFailed as error:
         raise StepFailed(error.cause, f"{error} {_where(instance, folder, place)}") from error
     except Interrupted:
+        if instance.door.wish == Wish.SUSPEND:
+            raise  # a next attempt puts it in its place: nobody has to do anything
         instance.door.warn(f"Warning: the model was not put in its place. {_where(instance, folder, place)}")
         raise
     return sent.files

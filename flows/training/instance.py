@@ -65,8 +65,7 @@ class Instance:
     log: ScriptLog
     door: Door
     stop: threading.Event = field(default_factory=threading.Event)
-    # From here only a person's stop ends it: a model that is made is put in its place before the platform goes down.
-    has_succeeded: bool = False
+    furthest: int = 0  # how many bytes of the transfer at hand any try has brought
 
     @property
     def folders(self) -> Folders:
@@ -77,8 +76,7 @@ class Instance:
 
     def is_to_end(self) -> bool:
         """Say whether the attempt is to end now."""
-        obeyed = (Wish.STOP,) if self.has_succeeded else (Wish.STOP, Wish.SUSPEND)
-        return self.stop.is_set() or self.door.given_up.is_set() or self.door.wish in obeyed
+        return self.stop.is_set() or self.door.given_up.is_set() or self.door.wish in (Wish.STOP, Wish.SUSPEND)
 
     def go_on(self) -> None:
         """Raise `Interrupted` where the attempt is to end now."""
@@ -102,6 +100,7 @@ class Instance:
 
         def report(done: int, total: int) -> None:
             self.go_on()
+            self.furthest = max(self.furthest, done)
             tell(what, done / total if total else 1.0)
 
         return report

@@ -1,10 +1,11 @@
 """A place that is away for a while costs that while, not the work: how long it is asked again, and what is told."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 
 from blocks.errors import BlockError, Temporary
 from blocks.storage.errors import NoSpace, StorageError
@@ -20,7 +21,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Patience:
-    """How long what may pass is waited for, in seconds, and what an end without success is called."""
+    """How long what may pass is waited for, in seconds without progress, and what an end without success is called."""
 
     seconds: float
     passes: tuple[type[BlockError], ...]
@@ -34,6 +35,25 @@ STAGING_IN = Patience(600.0, (Temporary, NoSpace), away=Cause.STORAGE, refused=C
 STAGING_OUT = Patience(END_SECONDS, (Temporary,), away=Cause.OUTPUT, refused=Cause.OUTPUT)
 
 
+class Absence:
+    """How long a place has been away: since the first failure after the work last came further. Pure."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._furthest = 0
+
+    def seconds(self, furthest: int, now: float) -> float:
+        """Take a failure and return for how many seconds, `furthest` unchanged, there were only failures.
+
+        Args:
+            furthest: the furthest that any try has come; one that breaks off earlier than another is no progress.
+            now: seconds of a steady clock.
+        """
+        if self._since is None or furthest > self._furthest:
+            self._since, self._furthest = now, furthest
+        return now - self._since
+
+
 def patiently(instance: Instance, patience: Patience, do: Callable[[], R]) -> R:
     """Do what touches a place, again and again where that may help; the progress tells what is waited for.
 
@@ -41,19 +61,24 @@ def patiently(instance: Instance, patience: Patience, do: Callable[[], R]) -> R:
         StepFailed: it was refused, or was away all the time; the cause is the patience's word for that.
         Interrupted: the attempt is to end.
     """
-    said: set[str] = set()
+    said: set[type] = set()
+    absence = Absence()
+    instance.furthest = 0
+
+    def is_over(_state: RetryCallState) -> bool:
+        return absence.seconds(instance.furthest, time.monotonic()) >= patience.seconds
 
     def tell(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         text = f"waiting, for up to {_duration(patience.seconds)}, and trying again: {error}"
         instance.door.progress = text
-        if text not in said:  # hours of the same words would bury the script's
-            said.add(text)
+        if type(error) not in said:  # hours of the same, each with another number in it, would bury the script's words
+            said.add(type(error))
             instance.log.say(text, "WARNING")
 
     retrying = Retrying(
         retry=retry_if_exception_type(patience.passes),
-        stop=stop_after_delay(patience.seconds),
+        stop=is_over,
         wait=wait_exponential_jitter(max=PAUSE_SECONDS),
         sleep=instance.pause,
         before_sleep=tell,

@@ -241,3 +241,16 @@ def test_a_model_that_is_not_kept_is_not_promised(trained: Instance, home: Path,
     refuse(trained, AccessDenied("The key was denied."), monkeypatch)
     with pytest.raises(StepFailed, match="is removed soon after the attempt's end"):
         stage_out(trained, home, silent)
+
+
+def test_a_platform_that_goes_down_is_not_waited_for(trained: Instance, home: Path, monkeypatch: pytest.MonkeyPatch):
+    """The model is kept and a next attempt puts it in its place: the pause is obeyed, and nobody is warned."""
+    refuse(trained, Unreachable("The store is away."), monkeypatch)
+    trained.door.wish = Wish.SUSPEND
+    with pytest.raises(Interrupted):
+        stage_out(trained, home, silent)
+    assert texts(kept_folder(home, trained.assignment.training_id)) == {"weights.pt": "w"}
+    assert trained.door.warnings == []
+    trained.door.wish = Wish.NONE
+    monkeypatch.undo()
+    assert stage_out(trained, home, silent) == 1
