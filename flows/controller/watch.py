@@ -21,7 +21,7 @@ from blocks.records.words import ExperimentState, Reason, TrainingState
 from blocks.tracking import RunStatus
 from flows.controller.leases import Leases
 from flows.controller.pulse import Pulse
-from flows.controller.telling import tell_changes
+from flows.controller.telling import Telling
 from flows.reconcile.repair import reconcile
 from flows.reconcile.tidy import tidy
 from flows.tensorboard import service as tensorboard
@@ -57,6 +57,7 @@ class Watch:
     ) -> None:
         self.platform, self.runs, self.boards = platform, runs, boards
         self.leases = Leases(platform, runs, secret)
+        self.telling = Telling(platform)
         self.pulse = pulse or Pulse()
         self._end = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -70,7 +71,14 @@ class Watch:
 
     def run(self) -> None:
         """Go round until `stop`."""
-        steps = (self.begin, self.leases.grant, self.leases.submit, self.tell_mlflow, self.tell_changes, self.boards)
+        steps = (
+            self.begin,
+            self.leases.grant,
+            self.leases.submit,
+            self.tell_mlflow,
+            self.telling.tell_changes,
+            self.boards,
+        )
         self._go(steps, ROUND_SECONDS, STEP_PATIENCE_SECONDS)
 
     def run_heal(self) -> None:
@@ -170,10 +178,6 @@ class Watch:
                 fresh = session.get(Training, row.id)
                 if fresh is not None:
                     fresh.mlflow_status = status
-
-    def tell_changes(self) -> None:
-        """Give MLflow the descriptions and tags that were changed since it was told."""
-        tell_changes(self.platform)
 
     def _move(self, training_id: str, to: TrainingState, reason: Reason, message: str) -> None:
         with self.platform.records.writing() as session:
