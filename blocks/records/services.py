@@ -36,9 +36,9 @@ def all_of(session: Session, kind: str) -> Sequence[ServiceRecord]:
     return session.scalars(select(ServiceRecord).where(ServiceRecord.kind == kind)).all()
 
 
-def lookup(session: Session, name: str, *, hold: bool = False) -> ServiceRecord | None:
-    """Return a service by its name, or None; with `hold` nobody else changes it before the writing session ends."""
-    return session.get(ServiceRecord, name, with_for_update=hold)
+def lookup(session: Session, name: str) -> ServiceRecord | None:
+    """Return a service by its name, or None."""
+    return session.get(ServiceRecord, name)
 
 
 def forget(session: Session, name: str) -> None:

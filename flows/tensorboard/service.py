@@ -1,7 +1,7 @@
 """TensorBoard as something that stays up: where its files are, open it, say where it is, close it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from blocks.hosts.errors import HostAway
@@ -12,9 +12,9 @@ from blocks.pools.environments import IMAGES, Environments
 from blocks.records import services
 from blocks.settings import LOOPBACK
 from blocks.settings import TENSORBOARDS as PORTS
+from flows.tensorboard.hold import held
 
 READY_SECONDS = 90.0
-TRIES = 3
 ENDED = {State.STOPPED, State.FAILED, State.ABSENT}
 
 
@@ -34,7 +34,7 @@ def start(platform: Platform, resource_id: str, log_folder: Path, progress: Call
     The first one needs an environment, which takes minutes: each line of that goes to `progress`.
 
     Raises:
-        HostAway: it did not answer in time.
+        HostAway: it did not answer in time, or somebody else opens or closes it for a minute.
         NoFreePort: every port of its range is taken.
         EnvironmentAway, EnvironmentBroken: its environment cannot be made.
     """
@@ -52,18 +52,16 @@ def start(platform: Platform, resource_id: str, log_folder: Path, progress: Call
 
 def _bring_up(platform: Platform, resource_id: str, python: Path, log_folder: Path) -> tuple[Service, int]:
     """Have the host run it on the port that the records hold for it; return it with that port."""
-    for _ in range(TRIES):
+    name = service_name(resource_id)
+    with held(platform.settings.home, name):
         port = _reserve(platform, resource_id)
         service = _service(platform, resource_id, python, log_folder, port)
         if not can_bind(port) and not _answers(platform, service):
-            close(platform, resource_id)  # somebody else listens where it was before
-            continue
-        with platform.records.writing() as session:
-            row = services.lookup(session, service.name, hold=True)
-            if row is not None and row.port == port:  # else it was closed since
-                platform.host.apply(service)
-                return service, port
-    raise HostAway(f"TensorBoard for {resource_id} was closed {TRIES} times while it was being opened. Open it again.")
+            _end(platform, name)  # somebody else listens where it was before
+            port = _reserve(platform, resource_id)
+            service = _service(platform, resource_id, python, log_folder, port)
+        platform.host.apply(service)
+    return service, port
 
 
 def _reserve(platform: Platform, resource_id: str) -> int:
@@ -108,15 +106,12 @@ def page(platform: Platform, resource_id: str) -> str:
 
 
 def close(platform: Platform, resource_id: str) -> None:
-    """Close it and give its port back; one that is not open is closed."""
-    name = service_name(resource_id)
-    with platform.records.reading() as session:
-        known = services.lookup(session, name) is not None
-    if not known:
-        return
-    platform.host.delete(name)
-    with platform.records.writing() as session:
-        services.forget(session, name)
+    """Close it and give its port back; one that is not open is closed.
+
+    Raises:
+        HostAway: the host does not answer, or somebody else opens or closes it for a minute.
+    """
+    _close(platform, service_name(resource_id), set(State))
 
 
 def close_idle(platform: Platform) -> list[str]:
@@ -125,24 +120,31 @@ def close_idle(platform: Platform) -> list[str]:
     It ended because nobody looked, failed for good, or never came up.
 
     Raises:
-        HostAway: the host does not answer.
+        HostAway: the host does not answer, or somebody else opens or closes one for a minute.
     """
     with platform.records.reading() as session:
         known = services.all_of(session, "tensorboard")
-    return [row.resource_id for row in known if _close_ended(platform, row.name)]
+    ended = [row for row in known if platform.host.observe(row.name).state in ENDED]
+    return [row.resource_id for row in ended if _close(platform, row.name, ENDED)]
 
 
-def _close_ended(platform: Platform, name: str) -> bool:
-    if platform.host.observe(name).state not in ENDED:
-        return False
-    with platform.records.writing() as session:
-        # Opening holds the record as well: what the host says here is so until the record is gone.
-        held = services.lookup(session, name, hold=True)
-        if held is None or platform.host.observe(name).state not in ENDED:
+def _close(platform: Platform, name: str, states: Collection[State]) -> bool:
+    """Close it if it is in one of these states; return whether it was open."""
+    with held(platform.settings.home, name):
+        with platform.records.reading() as session:
+            if services.lookup(session, name) is None:
+                return False
+        if platform.host.observe(name).state not in states:  # it was opened again meanwhile
             return False
-        platform.host.delete(name)
-        services.forget(session, name)
+        _end(platform, name)
         return True
+
+
+def _end(platform: Platform, name: str) -> None:
+    """End it, then give its port back: whoever calls this holds its name."""
+    platform.host.delete(name)
+    with platform.records.writing() as session:
+        services.forget(session, name)
 
 
 def pages(platform: Platform) -> dict[str, str]:

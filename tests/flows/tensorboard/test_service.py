@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from blocks.hosts import loopback
-from blocks.hosts.errors import HostAway
 from blocks.hosts.service import Observed, Service, State
 from blocks.platform import Platform
 from blocks.pools.environments import Environments
@@ -149,25 +148,93 @@ def recorded(here: Platform) -> list[str]:
         return [row.resource_id for row in services.all_of(session, "tensorboard")]
 
 
+class Beside:
+    """Something that is done in another thread, once, and is waited for only a moment: it may have to wait for us."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self.thread = Thread(target=do, daemon=True)
+        self.had_to_wait = False
+
+    def __call__(self) -> None:
+        if self.thread.ident is None:
+            self.thread.start()
+            self.thread.join(0.3)
+            self.had_to_wait = self.thread.is_alive()
+
+    def finish(self) -> None:
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+
+
 def test_one_that_is_closed_while_it_is_opened_is_in_the_records(
     here: Platform, host: Threads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The ended one is closed after its port was looked up and before it runs again: what runs then is recorded."""
+    """Who closes those that ended waits until it runs again, and leaves it: what runs then is recorded."""
     tensorboard.start(here, "tr-1", tmp_path / "tb")
     host.idle("tensorboard-tr-1")
-    reserve, closed = tensorboard._reserve, list[list[str]]()
+    apply, beside = host.apply, Beside(lambda: tensorboard.close_idle(here))
 
-    def reserve_and_lose(*words: Any) -> int:
-        port = reserve(*words)
-        if not closed:
-            closed.append(tensorboard.close_idle(here))
-        return port
+    def close_and_apply(service: Service) -> None:
+        beside()
+        apply(service)
 
-    monkeypatch.setattr(tensorboard, "_reserve", reserve_and_lose)
+    monkeypatch.setattr(host, "apply", close_and_apply)
     page = tensorboard.start(here, "tr-1", tmp_path / "tb")
-    assert closed == [["tr-1"]]
+    beside.finish()
+    assert beside.had_to_wait
     assert recorded(here) == ["tr-1"]
     assert tensorboard.page(here, "tr-1") == page
+
+
+@pytest.mark.parametrize("how", ["close", "close_idle"])
+def test_one_that_is_opened_while_it_is_deleted_is_in_the_records(
+    here: Platform, host: Threads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+):
+    """Who opens it waits until the record of the one before is gone: nothing runs outside the records."""
+    tensorboard.start(here, "tr-1", tmp_path / "tb")
+    host.idle("tensorboard-tr-1")
+    delete, beside = host.delete, Beside(lambda: tensorboard.start(here, "tr-1", tmp_path / "tb"))
+
+    def delete_and_open(name: str) -> None:
+        delete(name)
+        beside()
+
+    monkeypatch.setattr(host, "delete", delete_and_open)
+    if how == "close":
+        tensorboard.close(here, "tr-1")
+    else:
+        assert tensorboard.close_idle(here) == ["tr-1"]
+    beside.finish()
+    assert beside.had_to_wait
+    assert host.states == {"tensorboard-tr-1": State.RUNNING}
+    assert recorded(here) == ["tr-1"]
+
+
+def test_no_beat_waits_for_the_host(here: Platform, host: Threads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whatever the host is asked to do, the records can be written meanwhile."""
+    monkeypatch.setattr("blocks.records.database.BUSY_SECONDS", 0.1)
+    here.records.engine.dispose()
+    asked: list[str] = []
+
+    def writing_before(what: str) -> Callable[..., Any]:
+        do = getattr(host, what)
+
+        def done(*words: Any) -> Any:
+            with here.records.writing() as session:
+                session.connection()
+            asked.append(what)
+            return do(*words)
+
+        return done
+
+    for what in ("apply", "observe", "delete"):
+        monkeypatch.setattr(host, what, writing_before(what))
+    tensorboard.start(here, "tr-1", tmp_path / "tb")
+    tensorboard.close(here, "tr-1")
+    tensorboard.start(here, "tr-1", tmp_path / "tb")
+    host.idle("tensorboard-tr-1")
+    assert tensorboard.close_idle(here) == ["tr-1"]
+    assert set(asked) == {"apply", "observe", "delete"}
 
 
 def test_one_that_is_opened_while_it_is_closed_stays(
@@ -188,15 +255,6 @@ def test_one_that_is_opened_while_it_is_closed_stays(
     monkeypatch.setattr(host, "observe", observe_and_open)
     assert tensorboard.close_idle(here) == []
     assert tensorboard.page(here, "tr-1") == pages[-1]
-
-
-def test_one_that_never_comes_to_rest_is_told(here: Platform, host: Threads, tmp_path: Path, monkeypatch):
-    """Closed every time before it runs, opening it ends with an error."""
-    reserve = tensorboard._reserve
-    monkeypatch.setattr(tensorboard, "_reserve", lambda *words: (reserve(*words), tensorboard.close_idle(here))[0])
-    with pytest.raises(HostAway, match=r"Open it again"):
-        tensorboard.start(here, "tr-1", tmp_path / "tb")
-    assert host.applied == []
 
 
 def test_the_making_of_its_environment_is_told(here: Platform, host: Threads, tmp_path: Path, monkeypatch):
