@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,12 +246,12 @@ def test_a_model_that_is_not_kept_is_not_promised(trained: Instance, home: Path,
 
 def test_a_platform_that_goes_down_is_not_waited_for(trained: Instance, home: Path, monkeypatch: pytest.MonkeyPatch):
     """The model is kept and a next attempt puts it in its place: the pause is obeyed, and nobody is warned."""
-    refuse(trained, Unreachable("The store is away."), monkeypatch)
     trained.door.wish = Wish.SUSPEND
-    with pytest.raises(Interrupted):
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        refuse(trained, Unreachable("The store is away."), patch)
+        patch.setattr("flows.training.delivery.STAGING_OUT", replace(patience.STAGING_OUT, seconds=1))
         stage_out(trained, home, silent)
     assert texts(kept_folder(home, trained.assignment.training_id)) == {"weights.pt": "w"}
     assert trained.door.warnings == []
     trained.door.wish = Wish.NONE
-    monkeypatch.undo()
     assert stage_out(trained, home, silent) == 1

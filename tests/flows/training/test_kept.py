@@ -84,6 +84,19 @@ def test_a_model_on_another_disk_is_copied(here: Platform, instance: Callable[..
 
 
 @pytest.mark.usefixtures("two_disks")
+def test_a_copied_model_that_is_half_removed_is_no_model(
+    here: Platform, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
+):
+    """Whoever asks again, after a removal that broke off, still gets the whole copy."""
+    one, home = instance(), here.settings.home
+    fill(one.folders.model, {"a.pt": b"a", "b.pt": b"b"})
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.training.kept.shutil.rmtree", lambda path, **_how: (path / "a.pt").unlink(missing_ok=True))
+        keep(one, home)
+    assert texts(keep(one, home)) == {"a.pt": "a", "b.pt": "b"}
+
+
+@pytest.mark.usefixtures("two_disks")
 def test_a_model_that_cannot_be_moved_stays_whole(
     here: Platform, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
 ):

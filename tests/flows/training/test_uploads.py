@@ -99,8 +99,8 @@ def test_a_refusal_is_not_repeated_at_the_end(one: Instance, tmp_path: Path, mon
     looks = fail_checkpoints(watch, AccessDenied("The key was denied."), monkeypatch)
     assert not watch._once(last=False)
     monkeypatch.setattr(watch, "join", lambda: None)
-    monkeypatch.setattr(uploading, "LAST_SECONDS", 0)
-    monkeypatch.setattr(uploading, "TICK_SECONDS", 0)
+    monkeypatch.setattr(uploading, "LAST_SECONDS", 0.2)
+    monkeypatch.setattr(uploading, "TICK_SECONDS", 0.01)
     watch.finish()
     assert looks == [False, True]
     assert one.door.warnings == ["Warning: not uploaded: The key was denied."]
