@@ -19,6 +19,10 @@ class CannotStart(OneMachineError):
     """The machine or a folder lacks something that the platform needs."""
 
 
+class SupervisordSilent(OneMachineError):
+    """supervisord is there, and does not answer in time."""
+
+
 class SettingsChanged(OneMachineError):
     """The platform runs with other settings than it would be started with now."""
 

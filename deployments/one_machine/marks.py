@@ -4,7 +4,7 @@ Every part and service carries EMF_HOME and EMF_PART; every process of an attemp
 outlived its supervisord, a kill -9 or a lost terminal is found again, and nothing of another platform is touched.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -27,14 +27,22 @@ def belongs(environ: Mapping[str, str], home: Path) -> bool:
 def find(home: Path) -> list[psutil.Process]:
     """Return the platform's processes, without this one and those that it descends from."""
     mine = {psutil.Process().pid, *(parent.pid for parent in psutil.Process().parents())}
-    found: list[psutil.Process] = []
+    return [process for process, _ in _marked(home) if process.pid not in mine]
+
+
+def parts(home: Path) -> set[str]:
+    """Return the parts and services that have a process, whatever supervisord says of them."""
+    return {environ[PART] for _, environ in _marked(home) if environ.get(PART)}
+
+
+def _marked(home: Path) -> Iterator[tuple[psutil.Process, Mapping[str, str]]]:
     for process in psutil.process_iter():
         try:
-            if process.pid not in mine and belongs(process.environ(), home):
-                found.append(process)
+            environ = process.environ()
         except (psutil.Error, OSError):  # gone, a zombie, or another user's
             continue
-    return found
+        if belongs(environ, home):
+            yield process, environ
 
 
 def describe(process: psutil.Process) -> str:

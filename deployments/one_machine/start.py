@@ -15,11 +15,10 @@ from blocks.settings import Settings
 from deployments.one_machine import credentials, deploy, environment, folders, health, marks, ports, supervisord_conf
 from deployments.one_machine.errors import CannotStart, PartFailed, SettingsChanged, StillRunning
 from deployments.one_machine.parts import Part, all_parts
-from deployments.one_machine.supervisor import Program, Supervisor
+from deployments.one_machine.supervisor import NAME, Program, Supervisor
 from flows.training.suspend import resume_all
 
 LOCK_SECONDS = 300.0
-SUPERVISOR_SECONDS = 60.0
 HEALTHY_SECONDS = 180.0  # a busy machine with two cores takes a minute
 LEFTOVER_MARGIN = 5.0
 ALIVE = {"STARTING", "RUNNING", "BACKOFF"}
@@ -97,7 +96,7 @@ class _Start:
         if records := os.environ.get("EMF_RECORDS_URL"):
             secrets["EMF_RECORDS_URL"] = records
         conf = supervisord_conf.render(self.parts, self.settings.home, environment.addresses(self.settings), secrets)
-        if self.supervisor.answers():
+        if self.supervisor.wait_for_programs(self.show.waiting) is not None:
             if not self.supervisor.runs_with(conf):
                 raise SettingsChanged(
                     "The platform runs with other settings, or another version, than it would be started with now. "
@@ -106,7 +105,7 @@ class _Start:
             return False
         self._clear()
         ports.check(self.parts, self.settings)
-        environ = environment.process_environment(self.settings, "supervisor", os.environ)
+        environ = environment.process_environment(self.settings, NAME, os.environ)
         self.supervisor.spawn(conf, environ)
         return True
 
@@ -129,21 +128,16 @@ class _Start:
         return {part.name for part in dead}
 
     def _programs(self) -> dict[str, Program]:
-        """Return every program; supervisord, which is busy on a busy machine, is asked until it has told of all parts.
+        """Return every program, all parts among them.
 
         Raises:
-            CannotStart: it does not in time.
+            SupervisordSilent: supervisord does not tell of them in time.
+            CannotStart: it has ended.
         """
-        deadline = time.monotonic() + SUPERVISOR_SECONDS
-        while not {part.name for part in self.parts} <= (programs := self.supervisor.programs()).keys():
-            if time.monotonic() > deadline:
-                log = self.settings.home / "supervisor" / "supervisord.log"
-                raise CannotStart(
-                    f"supervisord has not told of all parts for {SUPERVISOR_SECONDS:.0f} s. Its log is {log}; "
-                    "`emf down`, then `emf up` starts it anew."
-                )
-            self.show.waiting(["supervisord"])
-            time.sleep(0.2)
+        programs = self.supervisor.wait_for_programs(self.show.waiting, [part.name for part in self.parts])
+        if programs is None:
+            log = self.settings.home / "supervisor" / "supervisord.log"
+            raise CannotStart(f"supervisord has ended; its log, {log}, may say why. `emf up` starts it anew.")
         return programs
 
     def _wait(self, parts: Collection[Part], told: Collection[str]) -> None:

@@ -30,8 +30,12 @@ class Row:
 
 
 def status(settings: Settings) -> list[Row]:
-    """Ask every part and service; parts first, in the order of starting."""
-    programs = Supervisor(settings.home).programs()
+    """Ask every part and service; parts first, in the order of starting.
+
+    Raises:
+        SupervisordSilent: supervisord runs and does not answer.
+    """
+    programs = Supervisor(settings.home).wait_for_programs(lambda _what: None) or {}
     parts = {part.name: part for part in all_parts(settings)}
     faults = health.ask(parts.values(), programs, settings) if programs else {}
     names = [*parts, *sorted(name for name in programs if name not in parts)]

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
+from blocks.hosts.errors import HostAway
 from blocks.platform import Platform
 from blocks.settings import Settings
 from deployments.one_machine import folders, marks
-from deployments.one_machine.errors import StillRunning
+from deployments.one_machine.errors import StillRunning, SupervisordSilent
 from deployments.one_machine.parts import all_parts
 from deployments.one_machine.start import LOCK_SECONDS, Show, leftover_grace
 from deployments.one_machine.supervisor import Supervisor
@@ -25,22 +27,38 @@ def down(settings: Settings, show: Show) -> bool:
         return False
     with folders.lock(settings.home, LOCK_SECONDS):
         supervisor = Supervisor(settings.home)
-        ran = supervisor.answers()
-        if ran:
-            running = [name for name, program in supervisor.programs().items() if program.pid]
-            show.note("Running: " + ", ".join(running))
-            if "controller" in running:  # through it trainings learn what is wished
-                suspend_work(settings, show)
-            for names, seconds in stages(settings, running):
-                _stop(supervisor, names, seconds, show)
-            supervisor.shutdown()
-            _wait_gone(settings)
+        running = marks.parts(settings.home)
+        if running:
+            show.note("Running: " + ", ".join(sorted(running)))
+        if "controller" in running:  # through it trainings learn what is wished, whether or not supervisord answers
+            suspend_work(settings, show)
+        try:
+            ran = _stop_parts(supervisor, settings, show)
+        except SupervisordSilent as silent:
+            show.note(f"{silent} What runs is ended without it.")
+            ran = True
         left = marks.find(settings.home)
         if left:
             show.note("Ending what was left running: " + ", ".join(map(marks.describe, left)))
         if left and (survivors := marks.end(settings.home, leftover_grace(settings))):
             raise StillRunning("Could not be ended: " + ", ".join(map(marks.describe, survivors)))
         return ran or bool(left)
+
+
+def _stop_parts(supervisor: Supervisor, settings: Settings, show: Show) -> bool:
+    """Have supervisord end every part in order, then itself; return whether there is one.
+
+    Raises:
+        SupervisordSilent: it is there, and does not answer.
+    """
+    programs = supervisor.wait_for_programs(show.waiting)
+    if programs is None:
+        return False
+    for names, seconds in stages(settings, [name for name, program in programs.items() if program.pid]):
+        _stop(supervisor, names, seconds, show)
+    supervisor.shutdown()
+    _wait_gone(settings)
+    return True
 
 
 def suspend_work(settings: Settings, show: Show) -> None:
@@ -81,14 +99,17 @@ def stages(settings: Settings, running: Iterable[str]) -> list[tuple[list[str], 
 
 
 def _stop(supervisor: Supervisor, names: list[str], seconds: float, show: Show) -> None:
-    for name in names:
-        supervisor.stop(name)
+    """Have these parts end, and wait for them; one whose order did not reach a busy supervisord is told again."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        programs = supervisor.programs()
+        programs = supervisor.wait_for_programs(show.waiting) or {}
         alive = [name for name in names if name in programs and programs[name].pid]
         if not alive:
             return
+        for name in alive:
+            if programs[name].state != "STOPPING":
+                with suppress(HostAway):
+                    supervisor.stop(name)
         show.waiting(alive)
         time.sleep(0.1)
 

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,12 @@ from typing import Any
 from blocks.hosts import rpc
 from blocks.hosts.errors import HostAway
 from blocks.hosts.supervisord import socket_path
-from deployments.one_machine.errors import CannotStart, PartFailed
+from deployments.one_machine import marks
+from deployments.one_machine.errors import CannotStart, PartFailed, SupervisordSilent
 
+NAME = "supervisor"  # its own EMF_PART
 START_SECONDS = 30
+ANSWER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +38,6 @@ class Supervisor:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.conf = home / "supervisor" / "supervisord.conf"
-
-    def answers(self) -> bool:
-        """Say whether it is there and takes orders."""
-        try:
-            state: dict[str, Any] = self._call("getState", within=3)
-        except HostAway:
-            return False
-        return state["statename"] == "RUNNING"
 
     def spawn(self, conf: str, environment: Mapping[str, str]) -> None:
         """Write the configuration and start supervisord with exactly this environment; it is a daemon of its own.
@@ -78,11 +75,12 @@ class Supervisor:
         return self.conf.exists() and self.conf.read_text(encoding="utf-8") == conf
 
     def programs(self) -> dict[str, Program]:
-        """Return every program by name, parts and services; none where supervisord does not answer."""
-        try:
-            infos: list[dict[str, Any]] = self._call("getAllProcessInfo", within=5)
-        except HostAway:
-            return {}
+        """Return every program by name, parts and services; asks once.
+
+        Raises:
+            HostAway: supervisord did not answer in five seconds: it is gone, going or busy.
+        """
+        infos: list[dict[str, Any]] = self._call("getAllProcessInfo", within=5)
         return {
             info["name"]: Program(
                 name=info["name"],
@@ -94,6 +92,33 @@ class Supervisor:
             )
             for info in infos
         }
+
+    def wait_for_programs(
+        self, waiting: Callable[[list[str]], None], wanted: Collection[str] = ()
+    ) -> dict[str, Program] | None:
+        """Return every program, asking until supervisord has told of all those wanted; None where none is there.
+
+        On a busy machine it is busy: that it does not answer once does not mean that nothing runs.
+
+        Raises:
+            SupervisordSilent: its process is there, and it did not in time.
+        """
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                programs = self.programs()
+                if set(wanted) <= programs.keys():
+                    return programs
+            except HostAway:
+                if NAME not in marks.parts(self.home):
+                    return None
+            if time.monotonic() > deadline:
+                raise SupervisordSilent(
+                    f"supervisord has not told of all parts for {ANSWER_SECONDS:.0f} s. Its log is "
+                    f"{self.conf.with_name('supervisord.log')}; `emf down`, then `emf up` starts it anew."
+                )
+            waiting(["supervisord"])
+            time.sleep(0.2)
 
     def start(self, name: str) -> None:
         """Have a program started; it may already be.
@@ -117,10 +142,8 @@ class Supervisor:
 
     def shutdown(self) -> None:
         """Have supervisord end itself; one that is already gone is fine."""
-        try:
+        with suppress(HostAway):
             self._call("shutdown")
-        except HostAway:
-            return
 
     def _call(self, method: str, *arguments: str | bool, within: float = 10.0) -> Any:
         return rpc.call(socket_path(self.home), method, *arguments, within=within)

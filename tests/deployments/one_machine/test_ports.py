@@ -46,4 +46,4 @@ def test_up_starts_nothing_where_a_port_is_taken(settings: Settings, mlflows_por
     """`emf up` refuses before supervisord is there."""
     with pytest.raises(PortTaken, match=str(mlflows_port_taken)):
         start.up(settings, Silent())
-    assert not Supervisor(settings.home).answers()
+    assert Supervisor(settings.home).wait_for_programs(Silent().waiting) is None

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from blocks.settings import Settings
-from deployments.one_machine import start
-from deployments.one_machine.errors import CannotStart
+from deployments.one_machine import start, supervisor
+from deployments.one_machine.errors import CannotStart, SupervisordSilent
 from deployments.one_machine.supervisor import Program
 from tests.conftest import Silent
 
@@ -17,18 +17,29 @@ def starting(tmp_path: Path) -> start._Start:
 
 
 def test_a_slow_supervisord_is_asked_again(starting: start._Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that does not answer, or has told of some parts only, is no failure yet."""
+    """One that has told of some parts only is no failure yet."""
     every = {part.name: Program(part.name, "RUNNING", 1, 0, 0, "") for part in starting.parts}
-    answers = [{}, {"mlflow": every["mlflow"]}, every]
+    answers = [{"mlflow": every["mlflow"]}, every]
     monkeypatch.setattr(starting.supervisor, "programs", lambda: answers.pop(0))
     assert starting._programs() == every
 
 
-def test_one_that_never_answers_is_told(starting: start._Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what to do about it, when the time is over: there is none here."""
-    monkeypatch.setattr(start, "SUPERVISOR_SECONDS", 0.1)
-    with pytest.raises(CannotStart, match="`emf down`, then `emf up`"):
+def test_one_that_has_ended_is_told(starting: start._Start) -> None:
+    """With where it may say why, and without a wait: there is none here."""
+    with pytest.raises(CannotStart, match=r"has ended.*supervisord\.log.*`emf up`"):
         starting._programs()
+
+
+def test_a_busy_supervisord_is_not_taken_for_a_dead_one(
+    starting: start._Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`up` ends nothing beside a supervisord that lives and does not answer; it says what to do."""
+    monkeypatch.setattr(supervisor, "ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr(supervisor.marks, "parts", lambda home: {"supervisor"})
+    monkeypatch.setattr(starting, "_clear", lambda: pytest.fail("what runs was ended"))
+    start.folders.prepare(starting.settings)
+    with pytest.raises(SupervisordSilent, match="`emf down`, then `emf up`"):
+        starting._supervise()
 
 
 def test_every_up_takes_a_pause_back(
