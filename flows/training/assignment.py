@@ -4,16 +4,15 @@ It travels once, over loopback or the cluster's network, and stays in the run's 
 object stores that this training names.
 """
 
-import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from blocks.storage.location import DERIVED_LIMIT, parse
+from flows.training.checkpoint import OWN_FOLDER
 from flows.training.spec import TrainingSpec
-
-ANOTHERS_FOLDER = re.compile(r"/tr-[0-9a-f]{12}(/.*)?$")
-"""What a checkpoint path ends with that names something in a training's own folder."""
 
 
 class Tracked(BaseModel):
@@ -70,12 +69,20 @@ def checkpoints_of(spec: TrainingSpec, training_id: str, number: int) -> str:
     """
     if not spec.checkpoint_path:
         return ""
-    return f"{checkpoint_root(spec.checkpoint_path)}/{training_id}/attempt-{number}"
+    return f"{checkpoint_root(spec.checkpoint_path).rstrip('/')}/{training_id}/attempt-{number}"
 
 
 def checkpoint_root(checkpoint_path: str) -> str:
-    """Return the folder below which the checkpoints of a training with this checkpoint path are written."""
-    return ANOTHERS_FOLDER.sub("", checkpoint_path.rstrip("/"))
+    """Return the folder below which the checkpoints of a training with this checkpoint path are written.
+
+    Raises:
+        blocks.storage.errors.BadPath: the path is none.
+    """
+    place = parse(checkpoint_path, DERIVED_LIMIT)
+    parts = place.key.rstrip("/").split("/")
+    first = 1 if place.scheme == "file" else 0  # a whole disk is no place to write to
+    own = next((at for at, part in enumerate(parts) if at >= first and OWN_FOLDER.fullmatch(f"{part}/")), len(parts))
+    return str(replace(place, key="/".join(parts[:own])))
 
 
 def work_folder(home: Path, attempt_id: str) -> Path:

@@ -97,7 +97,9 @@ def _checkpoint_places(path: str) -> list[access.Wanted]:
         return []
     root = checkpoint_root(path)
     written = access.Wanted(root, "checkpoint_path", write=True)
-    return [written] if root == path.rstrip("/") else [written, access.Wanted(path, "checkpoint_path", write=False)]
+    if root.rstrip("/") == path.rstrip("/"):
+        return [written]
+    return [written, access.Wanted(path, "checkpoint_path", write=False)]
 
 
 def _data_sets(raw: Mapping[str, object]) -> list[tuple[str, access.Wanted]]:
