@@ -1,5 +1,7 @@
 """The platform goes down and up again: trainings pause, and go on."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -82,6 +84,49 @@ def test_an_interruption_takes_the_wish_back(here: Platform, make: Callable[...,
     with pytest.raises(KeyboardInterrupt):
         suspend.suspend_all(here, 20, interrupt)
     assert wishes(here) == {training_id: Wish.NONE}
+
+
+@pytest.mark.parametrize("number", suspend.INTERRUPTIONS)
+def test_every_signal_that_would_end_it_takes_the_wish_back(
+    here: Platform, make: Callable[..., str], number: signal.Signals
+):
+    """A lost terminal and SIGTERM do as Ctrl-C does; another signal meanwhile changes nothing."""
+    training_id = make()
+    granted(here, training_id)
+    before = signal.getsignal(number)
+
+    def interrupt(_left: list[str]) -> None:
+        try:
+            signal.raise_signal(number)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt, match=number.name):
+        suspend.suspend_all(here, 20, interrupt)
+    assert wishes(here) == {training_id: Wish.NONE}
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_is_ignored_stays_so(here: Platform, make: Callable[..., str], monkeypatch):
+    """`nohup emf down` goes on when its terminal is lost."""
+    monkeypatch.setattr(suspend, "POLL_SECONDS", 0.0)
+    training_id = make()
+    granted(here, training_id)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        (left,) = suspend.suspend_all(here, 0.2, lambda _left: signal.raise_signal(signal.SIGHUP))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert training_id in left
+
+
+def test_what_is_recorded_meanwhile_is_paused_too(here: Platform, make: Callable[..., str], monkeypatch):
+    """A training that is created while others save does not begin."""
+    monkeypatch.setattr(suspend, "POLL_SECONDS", 0.0)
+    granted(here, make())
+    late: list[str] = []
+    suspend.suspend_all(here, 0.2, lambda _left: late or late.append(make()))
+    assert wishes(here)[late[0]] == Wish.SUSPEND
 
 
 def test_what_was_paused_goes_on(here: Platform, make: Callable[..., str]):
