@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from functools import cache
+import time
 
 import psutil
 
@@ -12,11 +12,29 @@ from blocks.catalogue.catalogue import Gpu, Machine
 from blocks.pools import cgroup
 
 PLATFORM_BYTES = 2**30  # what the platform's own parts, and the system, need beside the trainings
+RETRY_SECONDS = 60.0
 _LISTED = re.compile(r"^GPU (?P<index>\d+): (?P<name>.*?)(?: \(UUID: (?P<uuid>[^)]*)\))?$", re.MULTILINE)
 
 
-@cache
-def this_machine() -> Machine:
+class Driver:
+    """The GPUs' driver. Its first answer holds; where it failed, as it may right after boot, it is asked later."""
+
+    def __init__(self) -> None:
+        self._listing: str | None = None
+        self._next = 0.0
+
+    def listing(self) -> str:
+        """Return what `nvidia-smi -L` prints; "" without it, and while it fails."""
+        if self._listing is None and time.monotonic() >= self._next:
+            self._listing = _listing()
+            self._next = time.monotonic() + RETRY_SECONDS  # one that hangs must not hold up every look
+        return self._listing or ""
+
+
+_DRIVER = Driver()
+
+
+def this_machine(driver: Driver = _DRIVER) -> Machine:
     """Return the processors, the memory (bytes) and the GPUs that this process may give out."""
     limits = cgroup.limits()
     total = psutil.virtual_memory().total
@@ -25,7 +43,7 @@ def this_machine() -> Machine:
     return Machine(
         vcpus=allowed if limits.vcpus is None else min(allowed, limits.vcpus),
         memory_bytes=max(memory - PLATFORM_BYTES, 0),
-        gpus=visible(_listing(), os.environ.get("CUDA_VISIBLE_DEVICES")),
+        gpus=visible(driver.listing(), os.environ.get("CUDA_VISIBLE_DEVICES")),
     )
 
 
@@ -51,12 +69,12 @@ def visible(listing: str, wanted: str | None) -> tuple[Gpu, ...]:
     return tuple(shown)
 
 
-def _listing() -> str:
+def _listing() -> str | None:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ""
     try:
         listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=False)
     except subprocess.TimeoutExpired:
-        return ""
-    return listed.stdout if listed.returncode == 0 else ""
+        return None
+    return listed.stdout if listed.returncode == 0 else None

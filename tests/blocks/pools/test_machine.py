@@ -26,7 +26,7 @@ def tool(folder: Path, text: str) -> None:
 
 
 def look() -> machine.Machine:
-    return machine.this_machine.__wrapped__()  # a test's own look, past the cache
+    return machine.this_machine(machine.Driver())  # a test's own look, past the first answer
 
 
 def test_what_the_platform_needs_is_not_given_out(path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -98,3 +98,20 @@ def test_a_driver_that_hangs_has_no_gpus(path: Path, monkeypatch: pytest.MonkeyP
     run = machine.subprocess.run
     monkeypatch.setattr(machine.subprocess, "run", lambda *a, **k: run(*a, **k | {"timeout": 0.3}))
     assert look().gpus == ()
+
+
+def test_a_driver_that_failed_is_asked_again(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Not with every look, but after a while; what it answered once holds."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    now = [1000.0]
+    monkeypatch.setattr(machine.time, "monotonic", lambda: now[0])
+    driver = machine.Driver()
+    monkeypatch.setattr(machine, "_listing", lambda: None)
+    assert machine.this_machine(driver).gpus == ()
+    monkeypatch.setattr(machine, "_listing", lambda: LISTING)
+    assert machine.this_machine(driver).gpus == ()
+    now[0] += machine.RETRY_SECONDS
+    assert len(machine.this_machine(driver).gpus) == 3
+    monkeypatch.setattr(machine, "_listing", lambda: None)
+    now[0] += machine.RETRY_SECONDS
+    assert len(machine.this_machine(driver).gpus) == 3
