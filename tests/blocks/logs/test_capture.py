@@ -61,7 +61,7 @@ def test_seen_while_it_runs(tmp_path: Path, log: InstanceLog) -> None:
         time.sleep(0.05)
     first, half = stored(tmp_path)
     assert (first.body, half.body) == ("first", "half")
-    assert 0.9 < (half.time - first.time).total_seconds() < 3
+    assert (half.time - first.time).total_seconds() > 0.9
     assert script.shown == ["first", "half"]
     script.process.kill()
     script.process.wait(10)
