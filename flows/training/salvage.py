@@ -58,18 +58,30 @@ def salvage(platform: Platform, attempt_id: str) -> None:
     if not root or has_completed or not signature(folder):
         return
     storage = platform.afresh().storage
-    number = max((c.number for c in attempt.checkpoints), default=0) + 1
-    place = parse(f"{root}/checkpoint-{number}", DERIVED_LIMIT)
-    if untold := committed_at(storage, place, attempt.id, number):
+    number = max((c.number for c in attempt.checkpoints), default=0)
+    if untold := committed_at(storage, _place(root, number + 1), attempt.id, number + 1):
         _tell(platform, attempt.id, untold)
         known, number = [*known, untold.path], number + 1
-        place = parse(f"{root}/checkpoint-{number}", DERIVED_LIMIT)
-    if known and _is_same(storage, folder, known[-1]):
-        return
-    if training.state not in TERMINAL and not is_whole(folder):
-        return
-    forget(storage, place)  # what the run had sent of its own next one is not this
-    _tell(platform, attempt.id, commit(storage, folder, place, attempt.id, number))
+    is_new = not known or not _is_same(storage, folder, known[-1])
+    if is_new and (training.state in TERMINAL or is_whole(folder)):
+        number += 1
+        place = _place(root, number)
+        forget(storage, place)  # what the run had sent of its own next one is not this
+        _tell(platform, attempt.id, commit(storage, folder, place, attempt.id, number))
+    for old in outlived(number):
+        forget(storage, _place(root, old))
+
+
+def outlived(newest: int) -> range:
+    """Return the numbers that the records hold no more, and whose files may still be there.
+
+    Two: up to two were told of here, or one here and one by a run that was killed before it deleted the oldest.
+    """
+    return range(max(1, newest - KEEP - 1), newest - KEEP + 1)
+
+
+def _place(root: str, number: int) -> Location:
+    return parse(f"{root}/checkpoint-{number}", DERIVED_LIMIT)
 
 
 def _tell(platform: Platform, attempt_id: str, done: Committed) -> None:

@@ -86,6 +86,28 @@ def test_what_was_sent_already_is_not_sent_again(here: Platform, ended: Ended, a
     assert [path.rpartition("-")[2] for path in kept(attempt_of, attempt_id)] == ["4", "5"]
 
 
+@pytest.mark.parametrize(("told", "text"), [((1, 2, 3), "newer"), ((2, 3, 4), "4"), ((1, 2), "newer")])
+def test_no_more_files_are_kept_than_the_records_tell_of(
+    here: Platform, ended: Ended, attempt_of: Any, places: Any, tmp_path: Path, told: tuple[int, ...], text: str
+):
+    """What one more pushes out is deleted, also what a run that was killed had pushed out and not deleted yet."""
+    attempt_id = ended(T.STOPPED, {"weights": text})
+    root = f"{places['checkpoint_path']}/{attempt_id.removesuffix('-a1')}/attempt-1"
+    (tmp_path / "before").mkdir()
+    for number in range(1, told[-1] + 1):
+        (tmp_path / "before" / "weights").write_text(str(number))
+        place = parse(f"{root}/checkpoint-{number}")
+        done = commit(here.storage, tmp_path / "before", place, attempt_id, number)
+        if number in told:
+            with here.records.writing() as session:
+                attempt = session.get(Attempt, attempt_id)
+                verbs.checkpoint(session, attempt, number, done.path, files=1, size=done.bytes, keep=3)
+    tidy(here)
+    there = {path.name.partition(".")[0] for path in Path(root.removeprefix("file://")).iterdir()}
+    assert there == {path.rpartition("/")[2] for path in kept(attempt_of, attempt_id)}
+    assert len(there) == 3
+
+
 @pytest.fixture
 def sent(here: Platform, places: Any, tmp_path: Path) -> Callable[[str], Location]:
     """Commit another checkpoint of an attempt than lies in its folder, as a run that was killed before it told."""
