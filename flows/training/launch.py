@@ -32,7 +32,10 @@ def launch(
     started: Callable[[], bool],
     ended: Callable[[Evidence], None],
 ) -> Evidence:
-    """Run the script to its end and return what is known of that; no process of it outlives the call.
+    """Run the script to its end and return what is known of that.
+
+    No process of it outlives the call, unless the launcher had to be killed, or was: its main process dies with it, and
+    others (torchrun's workers) live on until `reconcile` finds them by their mark.
 
     Args:
         instance: which, with its folders staged in.
@@ -104,7 +107,7 @@ def _wait(
 
 
 def _end(process: subprocess.Popen[bytes], instance: Instance) -> None:
-    """Have a launcher that still runs end its script; one that does not obey is killed, and the script with it."""
+    """Have a launcher that still runs end its script; one that does not obey is killed, and with it the main process."""
     if process.poll() is not None:
         return
     process.terminate()

@@ -158,7 +158,8 @@ def leave_as_one_of_several(ending: dict[str, int]) -> None:
 
     Threads of a process group (gloo's) that live on while the interpreter takes itself apart abort about one in ten
     workers that had finished (pytorch/pytorch pull request 179291), and with it all of the training. What the script
-    left open is written out first, as the interpreter would have done.
+    left open is flushed first, but not closed as the interpreter would: a GzipFile or ZipFile lacks its end unless the
+    script closes it.
     """
 
     def leave() -> None:

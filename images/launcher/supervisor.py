@@ -186,5 +186,8 @@ class Supervisor:
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when the launcher dies: the last resort, beyond which only the mark is left."""
+    """Have the kernel kill this process when the launcher dies: the last resort, beyond which only the mark is left.
+
+    It reaches the script's main process and no other: torchrun's workers live on until they are found by their mark.
+    """
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
