@@ -102,3 +102,11 @@ def test_those_who_ask_are_not_found(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", asks, str(tmp_path)]
     answer = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_parts_are_those_that_have_a_process(tmp_path: Path) -> None:
+    """By their names, of this folder alone; a script is none."""
+    script = {"EMF_ATTEMPT": "t1-2", "EM_MODEL_DIR": f"{tmp_path}/work/t1-2/model"}
+    other = {"EMF_HOME": str(tmp_path / "other"), "EMF_PART": "mlflow"}
+    with process({"EMF_HOME": str(tmp_path), "EMF_PART": "supervisor"}), process(other), process(script):
+        assert marks.parts(tmp_path) == {"supervisor"}
