@@ -19,6 +19,7 @@ from blocks.records.tables import Training
 from blocks.records.transitions import allowed, transition
 from blocks.records.words import ExperimentState, Reason, TrainingState
 from blocks.tracking import RunStatus
+from flows.controller.in_turn import InTurn
 from flows.controller.leases import Leases
 from flows.controller.pulse import Pulse
 from flows.controller.telling import Telling
@@ -54,10 +55,12 @@ class Watch:
         secret: str,
         boards: Callable[[], None],
         pulse: Pulse | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.platform, self.runs, self.boards = platform, runs, boards
         self.leases = Leases(platform, runs, secret)
-        self.telling = Telling(platform)
+        self.telling = Telling(platform, InTurn(clock))
+        self._begun, self._ended = InTurn(clock), InTurn(clock)
         self.pulse = pulse or Pulse()
         self._end = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -113,22 +116,24 @@ class Watch:
         """Give each training that was requested its MLflow run; then it waits for its machine."""
         with self.platform.records.reading() as session:
             requested = trainings.in_state(session, TrainingState.CREATE_REQUESTED)
-        for row in requested:
-            if not row.experiment.mlflow_id:
-                self._wait_for_experiment(row)
-                continue
-            try:
-                run_id = self._ensure_run(row)
-            except Permanent as error:
-                self._move(row.id, TrainingState.CREATE_FAILED, Reason.PLATFORM, f"MLflow refused its run: {error}")
-                continue
-            with self.platform.records.writing() as session:
-                fresh = session.get(Training, row.id)
-                if fresh is None:
-                    continue
-                fresh.mlflow_run_id = run_id  # also where it was stopped meanwhile: its run must be ended
-                if fresh.state == TrainingState.CREATE_REQUESTED:
-                    transition(session, fresh, TrainingState.CREATE_IN_PROGRESS)
+        self._begun.each(requested, self._begin)
+
+    def _begin(self, row: Training) -> None:
+        if not row.experiment.mlflow_id:
+            self._wait_for_experiment(row)
+            return
+        try:
+            run_id = self._ensure_run(row)
+        except Permanent as error:
+            self._move(row.id, TrainingState.CREATE_FAILED, Reason.PLATFORM, f"MLflow refused its run: {error}")
+            return
+        with self.platform.records.writing() as session:
+            fresh = session.get(Training, row.id)
+            if fresh is None:
+                return
+            fresh.mlflow_run_id = run_id  # also where it was stopped meanwhile: its run must be ended
+            if fresh.state == TrainingState.CREATE_REQUESTED:
+                transition(session, fresh, TrainingState.CREATE_IN_PROGRESS)
 
     def _wait_for_experiment(self, row: Training) -> None:
         """Tell a training that its experiment is not made yet; one whose creation failed fails it."""
@@ -168,16 +173,18 @@ class Watch:
         """Give the MLflow run of every ended training the status that the training has."""
         with self.platform.records.reading() as session:
             ended = trainings.untold(session)
-        for row in ended:
-            status = MLFLOW_STATUS[TrainingState(row.state)]
-            try:
-                self.platform.tracking.end_run(row.mlflow_run_id, status)
-            except Permanent as error:
-                log.warning("MLflow has no such run", training=row.id, error=str(error))
-            with self.platform.records.writing() as session:
-                fresh = session.get(Training, row.id)
-                if fresh is not None:
-                    fresh.mlflow_status = status
+        self._ended.each(ended, self._tell_end)
+
+    def _tell_end(self, row: Training) -> None:
+        status = MLFLOW_STATUS[TrainingState(row.state)]
+        try:
+            self.platform.tracking.end_run(row.mlflow_run_id, status)
+        except Permanent as error:
+            log.warning("MLflow has no such run", training=row.id, error=str(error))
+        with self.platform.records.writing() as session:
+            fresh = session.get(Training, row.id)
+            if fresh is not None:
+                fresh.mlflow_status = status
 
     def _move(self, training_id: str, to: TrainingState, reason: Reason, message: str) -> None:
         with self.platform.records.writing() as session:

@@ -63,6 +63,20 @@ class FakeRuns:
         return f"run-of-{attempt_id}"
 
 
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
 @pytest.fixture
 def tracking(here: Platform) -> FakeTracking:
     found = FakeTracking()
@@ -76,10 +90,12 @@ def runs() -> FakeRuns:
 
 
 @pytest.fixture
-def watch(here: Platform, tracking: FakeTracking, runs: FakeRuns, monkeypatch: pytest.MonkeyPatch) -> Watch:
+def watch(
+    here: Platform, tracking: FakeTracking, runs: FakeRuns, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> Watch:
     two = (Gpu("0", "NVIDIA X"), Gpu("1", "NVIDIA X"))
     monkeypatch.setattr(leasing, "this_machine", lambda: Machine(2, 3 * GIB, two))
-    return Watch(here, runs, SECRET, lambda: None)
+    return Watch(here, runs, SECRET, lambda: None, clock=clock)
 
 
 @pytest.fixture

@@ -9,29 +9,16 @@ from blocks.platform import Platform
 from blocks.records import experiments, trainings
 from blocks.records.changes import owed
 from blocks.tracking.errors import NotFound, Unreachable
-from flows.controller.telling import FAULTS_A_ROUND, LONGEST_PAUSE_SECONDS, Telling, pause_after
+from flows.controller.in_turn import FAULTS_A_ROUND, LONGEST_PAUSE_SECONDS, InTurn
+from flows.controller.telling import Telling
 from flows.experiment import flow
 from flows.training import work
-from tests.flows.controller.conftest import FakeTracking
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.flows.controller.conftest import Clock, FakeTracking
 
 
 @pytest.fixture
 def telling(here: Platform, tracking: FakeTracking, clock: Clock) -> Telling:
-    return Telling(here, clock)
+    return Telling(here, InTurn(clock))
 
 
 @pytest.fixture
@@ -159,8 +146,3 @@ def test_an_mlflow_that_is_away_takes_little_of_a_round(
         with pytest.raises(Unreachable):
             telling.tell_changes()
     assert asked == [f"bad-{number}" for number in range(FAULTS_A_ROUND + 1)]
-
-
-def test_every_pause_is_bounded():
-    """However often one fails, it is asked for again within a minute."""
-    assert [pause_after(failures) for failures in (1, 2, 3, 50_000)] == [2, 4, 8, LONGEST_PAUSE_SECONDS]

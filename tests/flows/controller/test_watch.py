@@ -14,8 +14,9 @@ from blocks.records.tables import Attempt
 from blocks.records.words import TrainingState
 from blocks.tracking.errors import Rejected, Unreachable
 from flows.controller import watch as watching
+from flows.controller.in_turn import LONGEST_PAUSE_SECONDS
 from flows.controller.watch import Watch
-from tests.flows.controller.conftest import FakeTracking, training
+from tests.flows.controller.conftest import Clock, FakeTracking, training
 
 T = TrainingState
 
@@ -43,7 +44,7 @@ def test_what_mlflow_refuses_has_failed(here: Platform, watch: Watch, make: Call
     assert "no such experiment" in row.message
 
 
-def test_while_mlflow_is_away_it_waits(here: Platform, watch: Watch, make: Callable[..., str], tracking):
+def test_while_mlflow_is_away_it_waits(here: Platform, watch: Watch, make: Callable[..., str], tracking, clock: Clock):
     """It stays requested, and begins at a later round."""
     training_id = make(T.CREATE_REQUESTED)
     tracking.fault = Unreachable("away")
@@ -51,8 +52,28 @@ def test_while_mlflow_is_away_it_waits(here: Platform, watch: Watch, make: Calla
         watch.begin()
     assert training(here, training_id).state == T.CREATE_REQUESTED
     tracking.fault = None
+    clock.now += LONGEST_PAUSE_SECONDS
     watch.begin()
     assert training(here, training_id).state == T.CREATE_IN_PROGRESS
+
+
+def test_one_that_never_begins_holds_up_no_other(
+    here: Platform, watch: Watch, make: Callable[..., str], tracking, monkeypatch: pytest.MonkeyPatch
+):
+    """Where MLflow always fails at the first, those behind it begin in the same round."""
+    first, second = make(T.CREATE_REQUESTED), make(T.CREATE_REQUESTED)
+    ensure = tracking.ensure_run
+
+    def fail_at_first(group: str, training_id: str, *words: Any) -> str:
+        if training_id == first:
+            raise Unreachable("500")
+        return ensure(group, training_id, *words)
+
+    monkeypatch.setattr(tracking, "ensure_run", fail_at_first)
+    with pytest.raises(Unreachable):
+        watch.begin()
+    states = [training(here, each).state for each in (first, second)]
+    assert states == [T.CREATE_REQUESTED, T.CREATE_IN_PROGRESS]
 
 
 def test_a_stop_in_the_middle_leaves_no_run_open(here: Platform, watch: Watch, make: Callable[..., str], tracking):
@@ -136,7 +157,9 @@ def test_a_run_that_mlflow_lost_is_not_asked_for_ever(here: Platform, watch: Wat
     assert tracking.status == {}
 
 
-def test_while_mlflow_is_away_it_is_told_later(here: Platform, watch: Watch, make, tracking: FakeTracking):
+def test_while_mlflow_is_away_it_is_told_later(
+    here: Platform, watch: Watch, make, tracking: FakeTracking, clock: Clock
+):
     """Nothing is noted as told."""
     training_id = make(T.COMPLETE)
     with here.records.writing() as session:
@@ -145,8 +168,30 @@ def test_while_mlflow_is_away_it_is_told_later(here: Platform, watch: Watch, mak
     with pytest.raises(Unreachable):
         watch.tell_mlflow()
     tracking.fault = None
+    clock.now += LONGEST_PAUSE_SECONDS
     watch.tell_mlflow()
     assert tracking.status == {"m-9": "FINISHED"}
+
+
+def test_one_whose_end_is_never_taken_holds_up_no_other(
+    here: Platform, watch: Watch, make, tracking: FakeTracking, monkeypatch: pytest.MonkeyPatch
+):
+    """Where MLflow always fails at the first, those behind it are told in the same round."""
+    for name in ("bad", "good"):
+        training_id = make(T.COMPLETE)
+        with here.records.writing() as session:
+            trainings.find(session, training_id).mlflow_run_id = name
+    end = tracking.end_run
+
+    def fail_at_bad(run_id: str, status: str) -> None:
+        if run_id == "bad":
+            raise Unreachable("500")
+        end(run_id, status)
+
+    monkeypatch.setattr(tracking, "end_run", fail_at_bad)
+    with pytest.raises(Unreachable):
+        watch.tell_mlflow()
+    assert tracking.status == {"good": "FINISHED"}
 
 
 # --- the rounds
