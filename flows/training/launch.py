@@ -107,7 +107,7 @@ def _wait(
 
 
 def _end(process: subprocess.Popen[bytes], instance: Instance) -> None:
-    """Have a launcher that still runs end its script; one that does not obey is killed, and with it the main process."""
+    """Have a launcher that still runs end its script; one that does not is killed, and with it the main process."""
     if process.poll() is not None:
         return
     process.terminate()
