@@ -1,5 +1,6 @@
 """`emf storage …`: the platform's own object store and every other place that paths name."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,8 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from blocks.platform import Platform
-from blocks.storage.location import Location, parse
+from blocks.storage.errors import NotFound
+from blocks.storage.location import DERIVED_LIMIT, Location, parse
 from flows.cli.output import AsJson, console, errors, print_json, print_table
 from flows.cli.places import written_out
 from flows.markdown import size
@@ -35,6 +37,8 @@ def put(source: Path, where: Where, as_json: AsJson = False) -> None:
     """Copy a file or folder to a place."""
     platform = Platform()
     place = locate(platform, where)
+    if source.is_file() and not place.is_folder and _is_folder(platform, place):
+        place = place / source.name  # into the folder, as `cp` does: under its name the file would hide it
     with Progress(console=errors, transient=True) as shown:
         task = shown.add_task(escape(f"to {place}"))
         sent = platform.storage.upload(source, place, lambda done, all_: shown.update(task, completed=done, total=all_))
@@ -65,6 +69,12 @@ def list_(where: Where, as_json: AsJson = False) -> None:
     if as_json:
         return print_json([{"path": entry.key, "bytes": entry.size} for entry in found])
     return print_table(("path", "size"), [(entry.key, size(entry.size)) for entry in found])
+
+
+def _is_folder(platform: Platform, place: Location) -> bool:
+    with suppress(NotFound):
+        return any(True for _ in platform.storage.entries(parse(f"{place}/", DERIVED_LIMIT)))
+    return False
 
 
 def locate(platform: Platform, where: str) -> Location:

@@ -32,12 +32,14 @@ def stage_out(instance: Instance, home: Path, tell: Callable[[str, float], None]
     """
     folder = _keep(instance, home)
     place = parse(f"{instance.assignment.output}/model/", DERIVED_LIMIT)
-    instance.say(f"staging out the model to {place}; until it is there it is in {folder}")
+    if any(folder.iterdir()):
+        instance.say(f"staging out the model to {place}; until it is there it is in {folder}")
     try:
         sent = patiently(instance, STAGING_OUT, lambda: _send(instance, folder, place, tell))
         if sent.files:
             instance.door.confirm()  # whoever slept past its lease must not mark what is another attempt's by now
             patiently(instance, STAGING_OUT, lambda: model.mark(instance, folder))
+            instance.say(f"the model is in its place: {sent.files} file(s) at {place}")
     except StepFailed as error:
         raise StepFailed(error.cause, f"{error} {_where(instance, folder, place)}") from error
     except Interrupted:
@@ -63,6 +65,7 @@ def _send(instance: Instance, folder: Path, place: Location, tell: Callable[[str
     model.unmark(instance)
     instance.storage.delete(place)
     if not any(folder.iterdir()):
+        instance.say("the script left nothing in EM_MODEL_DIR; there is no model")
         instance.door.warn("Warning: the script left nothing in EM_MODEL_DIR; there is no model.")
         return Transfer(0, 0)
     sent = instance.storage.upload(folder, place, instance.progress("the model", tell))

@@ -149,6 +149,15 @@ def test_files_come_and_go_as_json(emf: Emf, tmp_path: Path):
     assert got == {"folder": str(tmp_path / "back"), "files": 1, "bytes": 5}
 
 
+def test_a_file_is_put_into_a_folder_that_is_there(emf: Emf, tmp_path: Path):
+    """As `cp` does: what lies in the folder is not hidden by a file of its name."""
+    (tmp_path / "a.csv").write_text("12345")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "b.csv").write_text("1")
+    assert emf("storage", "put", str(tmp_path / "a.csv"), f"file://{tmp_path}/there")[0] == 0
+    assert {file.name for file in (tmp_path / "there").iterdir()} == {"a.csv", "b.csv"}
+
+
 @pytest.mark.parametrize("state", [T.COMPLETE, T.DELETE_FAILED])
 def test_following_ends_with_the_training(emf: Emf, here: Platform, make: Callable[..., str], state: T):
     """Of what is there the last lines, as data if that is asked for; also one whose deletion failed ends it."""
