@@ -142,10 +142,10 @@ def explain(evidence: Evidence) -> tuple[Reason, str]:
         Cause.OUTPUT: (Reason.STORAGE, "What it made could not be put in its place: {}"),
         Cause.IMAGE: (Reason.IMAGE, "The image's environment could not be made: {}"),
         Cause.PLATFORM: (Reason.PLATFORM, "The platform failed, not the script: {}"),
-        Cause.LOST: (Reason.MACHINE_LOST, "The run fell silent: its machine or its process is gone. {}"),
+        Cause.LOST: (Reason.MACHINE_LOST, "The run fell silent: its machine or its process is gone: {}"),
         Cause.UNCLAIMED: (Reason.PENDING_TIMEOUT, "Its run did not begin in time: {}"),
     }[cause]
-    return reason, sentence.format(evidence.error).strip()
+    return reason, sentence.format(evidence.error).strip().removesuffix(":")
 
 
 def _script_end(evidence: Evidence) -> tuple[Reason, str]:
