@@ -6,10 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from blocks.platform import Platform
+from flows.cli import pairs
 from flows.cli.experiment import changes
-from flows.cli.output import AsJson, Name, Repeated, coloured, console, pairs, print_json, print_list
+from flows.cli.output import AsJson, Name, Repeated, coloured, console, print_json, print_list
 from flows.cli.places import with_places
-from flows.cli.training_create import create
+from flows.cli.training_create import Wait, check_rest, create, print_made, with_hyperparameters
 from flows.cli.training_logs import logs
 from flows.cli.training_page import print_page
 from flows.markdown import duration, moment
@@ -62,19 +63,28 @@ def copy(
     hp: Annotated[list[str], typer.Option("--hp", help="A hyperparameter that differs, key=value.")] = [],  # noqa: B006
     set_: Annotated[list[str], typer.Option("--set", help="Another setting that differs, key=JSON or text.")] = [],  # noqa: B006
     request_key: str = "",
+    wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """Train again with every setting of a training, any of them changed."""
-    changed: dict[str, Any] = {key: _value(text) for key, text in pairs(set_, "set").items()}
-    if name:
-        changed["name"] = name
-    if hp:
-        before = reading.read(Platform(), training)["request"]["hyperparameters"]
-        changed["hyperparameters"] = before | pairs(hp, "hp")
-    changed = with_places(Platform().settings, changed)
+    given, unread_set = pairs.read(set_, "set")
+    parameters, unread_hp = pairs.read(hp, "hp")
+    named = {"name": name} if name else {}
+    platform = Platform()
+    changed = with_places(platform.settings, {key: _value(text) for key, text in given.items()} | named)
+
+    def settings() -> dict[str, Any]:
+        before = reading.read(platform, training)
+        kept = before["request"] | {"description": before["description"], "tags": before["tags"]}
+        return with_hyperparameters(kept | changed, parameters)
+
+    if unread := unread_set + unread_hp:
+        raise pairs.refusal(unread, lambda: check_rest(platform, settings() | {"request_key": request_key}))
+    if parameters:
+        changed["hyperparameters"] = settings()["hyperparameters"]
     from flows import api
 
-    print_page(api.copy_training(training, request_key, **changed), as_json)
+    print_made(platform, api.copy_training(training, request_key, **changed), wait, as_json)
 
 
 def _value(text: str) -> Any:

@@ -1,5 +1,6 @@
 """`emf training create`: a request from options, from a file, or from both."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +8,8 @@ import typer
 import yaml
 
 from blocks.platform import Platform
-from flows.cli.output import AsJson, Repeated, pairs
+from flows.cli import pairs
+from flows.cli.output import AsJson, Repeated
 from flows.cli.places import with_places
 from flows.cli.training_logs import follow
 from flows.cli.training_page import print_page
@@ -17,6 +19,7 @@ from flows.training.spec import TrainingSpec
 
 FIELDS = frozenset({*TrainingSpec.model_fields, "request_key"})
 """The options that go into the request under their own names."""
+Wait = Annotated[bool, typer.Option("--wait", help="Follow its log until it has ended.")]
 
 
 def create(  # noqa: PLR0913, PLR0917
@@ -41,16 +44,32 @@ def create(  # noqa: PLR0913, PLR0917
     data_set: Annotated[list[str], typer.Option(help="name=path; may be repeated.")] = [],  # noqa: B006
     tag: Repeated = [],  # noqa: B006
     request_key: str | None = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow its log until it has ended.")] = False,
+    wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """Create a training."""
     given = {option: value for option, value in ctx.params.items() if option in FIELDS and value is not None}
-    request = _with_pairs(_request_file(file) | given, hp, data_set, tag)
+    request, unread = _with_pairs(_request_file(file) | given, hp, data_set, tag)
     platform = Platform()
+    request = with_places(platform.settings, request)
+    if unread:
+        raise pairs.refusal(unread, lambda: check_rest(platform, request))
     from flows import api
 
-    made = api.create_training(**with_places(platform.settings, request))
+    print_made(platform, api.create_training(**request), wait, as_json)
+
+
+def check_rest(platform: Platform, request: Mapping[str, Any]) -> None:
+    """Check what could be read of a request; nothing is recorded. Raises `Refused` with every fault."""
+    from blocks.pools.machine import this_machine
+    from flows.training.check import check
+
+    fields = {key: value for key, value in request.items() if key != "request_key"}
+    check(platform, fields, this_machine(), request.get("request_key", ""))
+
+
+def print_made(platform: Platform, made: dict[str, Any], wait: bool, as_json: bool) -> None:
+    """Print a new training, where that is asked for when it has ended; then exit code 1 says that it failed."""
     if wait:
         follow(platform, made["id"], on_stderr=as_json)
         made = reading.read(platform, made["id"])
@@ -71,13 +90,22 @@ def _request_file(file: Path | None) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}  # pyright: ignore
 
 
-def _with_pairs(request: dict[str, Any], hp: list[str], data_set: list[str], tag: list[str]) -> dict[str, Any]:
-    """Put in what is given as key=value: a hyperparameter beside those of the file, the others in their place."""
-    before: Any = request.get("hyperparameters") or {}
-    if hp and isinstance(before, dict):  # anything else is told as a fault, with all others
-        request["hyperparameters"] = before | pairs(hp, "hp")
+def _with_pairs(
+    request: dict[str, Any], hp: list[str], data_set: list[str], tag: list[str]
+) -> tuple[dict[str, Any], list[Fault]]:
+    """Put in what is given as key=value; return the request, and what is wrong with words that could not be read."""
+    parameters, unread_hp = pairs.read(hp, "hp")
+    paths, unread_data_set = pairs.read(data_set, "data-set")
+    tags, unread_tag = pairs.read(tag, "tag")
+    request = with_hyperparameters(request, parameters)
     if data_set:
-        request["data_sets"] = [{"name": key, "path": path} for key, path in pairs(data_set, "data-set").items()]
+        request["data_sets"] = [{"name": key, "path": path} for key, path in paths.items()]
     if tag:
-        request["tags"] = pairs(tag, "tag")
-    return request
+        request["tags"] = tags
+    return request, unread_hp + unread_data_set + unread_tag
+
+
+def with_hyperparameters(request: dict[str, Any], given: dict[str, str]) -> dict[str, Any]:
+    """Return the request with hyperparameters put beside its own; what is no mapping stays, for the check."""
+    before: Any = request.get("hyperparameters") or {}
+    return request | {"hyperparameters": before | given} if given and isinstance(before, dict) else request

@@ -127,6 +127,13 @@ def test_files_are_listed(emf: Emf, tmp_path: Path):
     assert found == [{"path": "a[/b].csv", "bytes": 5}]
 
 
+def test_a_place_without_files_says_so(emf: Emf, tmp_path: Path):
+    """In words, not as a table without lines; for programs it is an empty list."""
+    place = f"file://{tmp_path}/empty"
+    assert emf("storage", "list", place)[1] == f"Nothing is at {place}.\n"
+    assert json.loads(emf("storage", "list", place, "--json")[1]) == []
+
+
 def test_a_log_is_printed_line_by_line(emf: Emf, here: Platform, make: Callable[..., str]):
     """All of it, its last lines, or as data; brackets are brackets."""
     training_id = make()
@@ -224,6 +231,35 @@ def test_every_fault_of_a_request_comes_at_once(emf: Emf, tmp_path: Path):
         assert words in re.sub(r"\s+", " ", err), words
     assert "Traceback" not in err
     assert json.loads(emf("training", "list", "--json")[1])["total"] == 0
+
+
+def test_words_that_cannot_be_read_hide_no_other_fault(emf: Emf):
+    """What is wrong with each pair comes with what is wrong with the fields; nothing is recorded."""
+    code, _, err = emf(
+        *("training", "create", "--name", "x" * 60, "--algorithm-path", "code/nothere", "--image", "pytorch-99"),
+        *("--maximum-time", "10s", "--hp", "epochs", "--hp", "=3", "--tag", "red", "--tag", "a=1", "--tag", "a=2"),
+        *("--data-set", "digits"),
+    )
+    told = re.sub(r"\s+", " ", err)
+    assert code == 2
+    for words in ("hp ('epochs'): has no =", "tag ('red'): has no =", "'a' is given twice", "data-set ('digits'): has"):
+        assert words in told, words
+    for field in ("name", "experiment", "algorithm_path", "image", "maximum_time", "hyperparameters"):
+        assert re.search(rf"\d+\. {field}\b", err), field
+    assert json.loads(emf("training", "list", "--json")[1])["total"] == 0
+
+
+def test_the_words_of_a_copy_hide_no_other_fault(emf: Emf, make: Callable[..., str]):
+    """The settings that can be read are checked with those of the training before; nothing is recorded."""
+    make(T.COMPLETE)
+    given = ("--name", "x" * 60, "--set", "image", "--set", "colour=red", "--hp", "epochs", "--hp", "=3")
+    code, _, err = emf("training", "copy", "digits", *given)
+    told = re.sub(r"\s+", " ", err)
+    assert code == 2
+    for words in ("set ('image'): has no =", "hp ('epochs'): has no =", "name ('xxx", "colour ('red'): there is no"):
+        assert words in told, words
+    assert re.search(r"\d+\. hyperparameters\b", err)
+    assert json.loads(emf("training", "list", "--json")[1])["total"] == 1
 
 
 def test_without_a_platform_it_says_what_to_do(tmp_path: Path, emf: Emf, monkeypatch: pytest.MonkeyPatch):
