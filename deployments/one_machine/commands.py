@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from blocks import settings as platform_settings
 from blocks.errors import BlockError
 from deployments.one_machine.errors import OneMachineError
+from flows.markdown import size
 
 if TYPE_CHECKING:  # every `emf` command loads this module: what only these three need is imported in them
     from deployments.one_machine.parts import Part
@@ -51,6 +51,7 @@ def down() -> None:
 def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Show each part: whether it runs, whether it is well, where its page is. Exit code 1 if one is not well."""
     from deployments.one_machine import status as platform_status
+    from flows.cli.output import print_table
 
     with _told():
         settings = platform_settings.load()
@@ -60,7 +61,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
         answer = {"home": str(settings.home), "healthy": healthy, "parts": [row.as_dict() for row in rows]}
         Console().print_json(json.dumps(answer))
     else:
-        Console(highlight=False).print(_table(rows))
+        print_table(("part", "state", "page", "pid", "up", "memory", "health"), [_line(row) for row in rows])
     raise typer.Exit(0 if healthy else 1)
 
 
@@ -76,17 +77,10 @@ def duration(seconds: int | None) -> str:
     return f"{minutes}m{seconds % 60:02}s"
 
 
-def _table(rows: "list[Row]") -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("part", "page", "health"):  # a narrow terminal folds these; no column is ever cut
-        table.add_column(name, overflow="fold")
-    for name in ("state", "pid", "up", "memory"):
-        table.add_column(name, no_wrap=True, justify="left" if name == "state" else "right")
-    for row in rows:
-        memory = f"{row.memory_bytes / 2**20:.0f} MB" if row.memory_bytes else ""
-        health = "[green]well[/]" if row.healthy else f"[red]{escape(row.fault)}[/]"
-        table.add_row(row.part, row.page, health, row.state, str(row.pid or ""), duration(row.uptime_seconds), memory)
-    return table
+def _line(row: "Row") -> tuple[str | Text, ...]:
+    memory = size(row.memory_bytes) if row.memory_bytes else ""
+    health = Text("well", "green") if row.healthy else Text(row.fault, "red")
+    return row.part, row.state, row.page, str(row.pid or ""), duration(row.uptime_seconds), memory, health
 
 
 class Terminal:

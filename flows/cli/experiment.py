@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from blocks.platform import Platform
-from flows.cli.output import AsJson, Cell, Name, coloured, console, pairs, print_json, print_table
+from flows.cli.output import AsJson, Cell, Name, coloured, console, pairs, print_facts, print_json, print_table
 from flows.experiment import reading
 from flows.markdown import moment
 
@@ -96,5 +96,5 @@ def _print(found: dict[str, Any], as_json: bool) -> None:
     facts: list[tuple[str, Cell]] = [("state", coloured(found["state"])), ("id", found["id"])]
     facts += [("description", found["description"])]
     facts += [("tags", ", ".join(f"{k}={v}" for k, v in found["tags"].items())), ("MLflow", found["mlflow_page"])]
-    facts += [("trainings", ", ".join(f"{t['name']} ({t['id']}) {t['state']}" for t in found["trainings"]))]
-    return print_table(("", ""), [fact for fact in facts if fact[1]], found["name"])
+    facts += [("trainings", "\n".join(f"{t['id']}  {t['state']}  {t['name']}" for t in found["trainings"]))]
+    return print_facts(facts, found["name"])

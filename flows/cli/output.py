@@ -3,11 +3,11 @@
 import json
 import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from flows.faults import Fault, Refused
@@ -17,6 +17,8 @@ Name = Annotated[str, typer.Argument(help="Its name or id.")]
 Repeated = Annotated[list[str], typer.Option(help="key=value; may be repeated.")]
 Cell = str | Text
 STYLES = {"COMPLETE": "green", "ACTIVE": "green", "RUNNING": "cyan", "STOPPED": "yellow"}
+GAP = "  "
+LEAST = 10  # terminal cells of a last column, however narrow the terminal is
 
 console = Console()
 errors = Console(stderr=True)
@@ -28,32 +30,57 @@ def print_json(data: Any) -> None:
 
 
 def print_table(head: Sequence[str], lines: Sequence[Sequence[Cell]], title: str = "") -> None:
-    """Print lines for a person; brackets in them are brackets, not rich's markup."""
-    table = Table(*head, title=title or None, box=None, title_justify="left", header_style="bold", pad_edge=False)
-    for column in table.columns:
-        column.overflow = "fold"  # a path that is cut cannot be copied
-    for line in lines:
-        table.add_row(*map(_plain, line))
-    console.print(table)
+    """Print lines for a person, nothing cut and nothing wrapped; brackets in them are brackets, not rich's markup."""
+    _print_all(aligned(head, lines), title)
 
 
 def print_list(head: Sequence[str], lines: Sequence[Sequence[Cell]], title: str = "") -> None:
-    """Print one line each; what does not fit is cut in the last column, and in no other."""
-    cells = [[_plain(cell) for cell in line[:-1]] for line in lines]
-    widths = [max(cell.cell_len for cell in column) for column in zip(*cells, strict=True)]
-    left = max(20, console.width - sum(widths) - 2 * len(widths)) if console.is_terminal else 1000
-    table = Table(title=title or None, box=None, title_justify="left", header_style="bold", pad_edge=False)
-    for name in head:
-        table.add_column(name, no_wrap=True)
-    for row, line in zip(cells, lines, strict=True):
-        last = Text(" ").join(_plain(line[-1]).split("\n"))
+    """Print one line each; on a terminal what does not fit is cut in the last column, and in no other."""
+    flat = [(*line[:-1], Text(" ").join(_plain(line[-1]).split("\n"))) for line in lines]
+    _print_all(aligned(head, flat, console.width if console.is_terminal else None), title)
+
+
+def print_facts(facts: Sequence[tuple[str, Cell]], title: str) -> None:
+    """Print names and their values; what is empty is left out."""
+    print_table((), [fact for fact in facts if fact[1]], title)
+
+
+def aligned(head: Sequence[str], lines: Sequence[Sequence[Cell]], width: int | None = None) -> list[Text]:
+    """Return the lines of a table, each column but the last as wide as its widest cell.
+
+    Args:
+        head: the columns' names; none makes a table without a head.
+        lines: the cells of each line; a cell may have several lines of its own.
+        width: terminal cells that a line may take: the last column is cut to fit, to no less than `LEAST`.
+    """
+    named: list[Sequence[Cell]] = [[Text(name, "bold") for name in head]] if head else []
+    table = [[list(_plain(cell).split("\n", allow_blank=True)) for cell in line] for line in [*named, *lines]]
+    columns = zip(*(cells[:-1] for cells in table), strict=True)
+    widths = [max(part.cell_len for cell in column for part in cell) for column in columns]
+    left = max(LEAST, width - sum(widths) - len(GAP) * len(widths)) if width else None
+    return [_line(parts, widths, left) for cells in table for parts in zip_longest(*cells, fillvalue=Text())]
+
+
+def _line(parts: Sequence[Text], widths: Sequence[int], left: int | None) -> Text:
+    *before, last = (part.copy() for part in parts)
+    for part, width in zip(before, widths, strict=True):
+        part.pad_right(width - part.cell_len)
+    if left:
         last.truncate(left, overflow="ellipsis")
-        table.add_row(*row, last)
-    (console if console.is_terminal else Console(width=2000)).print(table)
+    line = Text(GAP).join([*before, last])
+    line.rstrip()
+    return line
+
+
+def _print_all(lines: Sequence[Text], title: str) -> None:
+    for line in [Text(title, "italic"), *lines] if title else lines:
+        console.print(line, soft_wrap=True, highlight=False)  # a path or a link that is broken cannot be copied
 
 
 def _plain(cell: Cell) -> Text:
-    return cell if isinstance(cell, Text) else Text(cell)
+    text = cell.copy() if isinstance(cell, Text) else Text(cell)
+    text.expand_tabs(8)
+    return text
 
 
 def coloured(state: str) -> Text:

@@ -68,6 +68,8 @@ def list_(where: Where, as_json: AsJson = False) -> None:
     found = list(platform.storage.entries(locate(platform, where)))
     if as_json:
         return print_json([{"path": entry.key, "bytes": entry.size} for entry in found])
+    if not found:
+        return console.print(f"Nothing is at {where}.", markup=False, highlight=False, soft_wrap=True)
     return print_table(("path", "size"), [(entry.key, size(entry.size)) for entry in found])
 
 

@@ -1,23 +1,39 @@
 """All of a training in the terminal."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from flows.cli.output import AsJson, Cell, coloured, print_json, print_table
+from flows.cli.output import AsJson, Cell, coloured, print_facts, print_json, print_table
 from flows.markdown import duration, moment
 from flows.training.verdict import named_signal
+
+BRIEF = 60  # characters of what stands whole above
 
 
 def print_page(found: dict[str, Any], as_json: AsJson) -> None:
     """Print a training as JSON, or for a person: what was asked for, what became of it, what happened."""
     if as_json:
         return print_json(found)
-    facts = [*_state(found), *_request(found), *_results(found)]
-    print_table(("", ""), [(name, value) for name, value in facts if value], found["name"])
+    print_facts([*_state(found), *_request(found), *_results(found)], found["name"])
+    told = [found["message"]]
     if found["attempts"]:
         head = ("attempt", "phase", "machine", "running since (UTC)", "ended", "what")
-        print_table(head, [_attempt(attempt) for attempt in found["attempts"]])
-    events = [(moment(e["time"]), coloured(e["state"]) if e["state"] else "", e["message"]) for e in found["events"]]
+        lines: list[tuple[str, ...]] = []
+        for attempt in found["attempts"]:
+            lines.append(_attempt(attempt, told))
+            told.append(attempt["message"])
+        print_table(head, lines)
+    events = [
+        (moment(e["time"]), coloured(e["state"]) if e["state"] else "", brief(e["message"], told))
+        for e in found["events"]
+    ]
     return print_table(("when (UTC)", "", "what happened"), events)
+
+
+def brief(text: str, told: Sequence[str]) -> str:
+    """Return the beginning of a text that stands whole in what was told above, or holds that; else all of it."""
+    again = any(text in above or above in text for above in told if len(above) > BRIEF)
+    return f"{text[:BRIEF]}…" if again and len(text) > BRIEF else text
 
 
 def _state(found: dict[str, Any]) -> list[tuple[str, Cell]]:
@@ -57,8 +73,9 @@ def _results(found: dict[str, Any]) -> list[tuple[str, Cell]]:
     ]
 
 
-def _attempt(attempt: dict[str, Any]) -> tuple[str, ...]:
-    what = " · ".join(text for text in (attempt["reason"], attempt["message"], ending(attempt["evidence"])) if text)
+def _attempt(attempt: dict[str, Any], told: Sequence[str]) -> tuple[str, ...]:
+    texts = (attempt["reason"], brief(attempt["message"], told), ending(attempt["evidence"]))
+    what = " · ".join(text for text in texts if text)
     times = (moment(attempt["running_at"]), moment(attempt["ended_at"]))
     return (str(attempt["number"]), attempt["phase"], attempt["machine"], *times, what)
 

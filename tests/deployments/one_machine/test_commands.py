@@ -30,6 +30,15 @@ def test_status_works_where_nothing_runs(app: typer.Typer) -> None:
     assert [part["part"] for part in parts][:3] == ["object_store", "prefect", "mlflow"]
 
 
+def test_status_for_people_breaks_no_link(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part stands on one line with its whole page, however narrow the terminal is."""
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = RUN.invoke(app, ["status"]).stdout.splitlines()
+    (prefect,) = (line for line in lines if line.startswith("prefect "))
+    assert prefect.split()[:3] == ["prefect", "STOPPED", "http://127.0.0.1:4200"]
+    assert prefect.endswith("does not run")
+
+
 def test_down_where_nothing_runs_says_so(app: typer.Typer) -> None:
     """Ending nothing is no error."""
     answer = RUN.invoke(app, ["down"])
