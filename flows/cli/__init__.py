@@ -4,6 +4,7 @@ Lists and pages are read from the records and answer at once; what changes somet
 the platform's Prefect, and only then is Prefect loaded.
 """
 
+import json
 import os
 import sys
 from importlib.metadata import entry_points
@@ -14,11 +15,11 @@ from blocks.errors import BlockError
 from blocks.proxies import exceptions
 from flows.cli import catalogue, experiment, reconcile, storage, tensorboard, training
 from flows.cli.output import fail
-from flows.faults import Refused
+from flows.faults import ABSENT, Refused, shown
 from flows.utf8 import utf8_faults
 
 app = typer.Typer(
-    name="emf", help="EasyMaker Flows: notebooks, trainings and models on your own machine.", no_args_is_help=True
+    name="emf", help="EasyMaker Flows: experiments and trainings on your own machine.", no_args_is_help=True
 )
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(training.app, name="training")
@@ -38,12 +39,26 @@ def main() -> None:
     try:
         _refuse_what_is_no_text(sys.argv[1:])
         app()
-    except Refused as error:
-        fail(str(error), 2)
-    except BlockError as error:
-        fail(str(error), 1)
+    except (Refused, BlockError) as error:
+        if "--json" in sys.argv[1:]:
+            typer.echo(error_line(error))
+        fail(str(error), 2 if isinstance(error, Refused) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def error_line(error: Refused | BlockError) -> str:
+    """Return an error as one line of JSON, as `logs --json` has it too; values as a person is shown them, or null."""
+    faults = [
+        {
+            "field": f.field,
+            "value": None if f.value is ABSENT else shown(f.value),
+            "problem": f.problem,
+            "remedy": f.remedy,
+        }
+        for f in (error.faults if isinstance(error, Refused) else [])
+    ]
+    return json.dumps({"error": str(error), "faults": faults})  # in ASCII: a fault may hold what is no text
 
 
 def _refuse_what_is_no_text(arguments: list[str]) -> None:

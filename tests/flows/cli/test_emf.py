@@ -216,6 +216,25 @@ def test_faults_are_told_without_a_traceback(emf: Emf, arguments: list[str], cod
     assert out == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "fields"),
+    [
+        (["experiment", "list", "--limit", "0"], 2, {"limit": "0"}),
+        (["tensorboard"], 2, {"training, experiment": "['', '']"}),
+        (["training", "create", "--hp", "\udcff"], 2, {"argument[3]": r"'\udcff'"}),
+        (["training", "show", "none"], 1, {}),
+    ],
+)
+def test_a_program_gets_its_faults_as_json(emf: Emf, arguments: list[str], code: int, fields: dict[str, str]):
+    """One line on standard output, with each fault; the exit code and the words for a person are as without."""
+    found, out, err = emf(*arguments, "--json")
+    told = json.loads(out)
+    assert (found, out.count("\n")) == (code, 1)
+    assert {fault["field"]: fault["value"] for fault in told["faults"]} == fields
+    assert all(fault["problem"] and fault["remedy"] for fault in told["faults"])
+    assert told["error"] == err.removesuffix("\n")
+
+
 def test_every_fault_of_a_request_comes_at_once(emf: Emf, tmp_path: Path):
     """What is missing, unknown, wrong in the file and wrong in an option, together; nothing is recorded."""
     request = {"colour": "red", "hyperparameters": ["a"], "data_sets": 5, "image": "none", "instance_count": 0}
@@ -260,6 +279,13 @@ def test_the_words_of_a_copy_hide_no_other_fault(emf: Emf, make: Callable[..., s
         assert words in told, words
     assert re.search(r"\d+\. hyperparameters\b", err)
     assert json.loads(emf("training", "list", "--json")[1])["total"] == 1
+
+
+def test_the_help_names_what_there_is():
+    """Experiments and trainings, and nothing that no command is for."""
+    told = CliRunner().invoke(app, ["--help"]).output
+    assert "experiments and trainings" in told
+    assert "notebook" not in told
 
 
 def test_without_a_platform_it_says_what_to_do(tmp_path: Path, emf: Emf, monkeypatch: pytest.MonkeyPatch):
