@@ -59,6 +59,25 @@ def test_without_json_the_log_is_what_is_printed(
     assert capsys.readouterr().out.startswith("epoch 1\n")
 
 
+def test_a_copy_is_waited_for(sent: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """As what is created is: its log, then its page."""
+    emf(monkeypatch, "copy", "digits", "--wait", "--json")
+    printed = capsys.readouterr()
+    assert (json.loads(printed.out)["state"], printed.err) == ("COMPLETE", "epoch 1\n")
+
+
+def test_a_copy_keeps_hyperparameters_beside_those_that_differ(
+    sent: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    """Those of the training, or those that --set gives in their place."""
+    emf(monkeypatch, "copy", "digits", "--hp", "epochs=3")
+    emf(monkeypatch, "copy", "digits", "--hp", "epochs=3", "--set", 'hyperparameters={"a": "1"}')
+    assert sent == [
+        {"hyperparameters": {"learning-rate": "0.1", "epochs": "3"}},
+        {"hyperparameters": {"a": "1", "epochs": "3"}},
+    ]
+
+
 def test_every_field_has_its_option(sent: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch):
     """What is given is sent under the field's name; what is not is not sent."""
     values = {"instance_count": "2", "data_storage_gb": "3", "processes_per_node": "4"}
