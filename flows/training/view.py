@@ -46,7 +46,7 @@ def detail(row: Training, events: Sequence[Event], where: Settings) -> dict[str,
     output = output_of(row.request["output_path"], row.id)
     has_model = row.state == TrainingState.COMPLETE and row.evidence.get("model_files", 0) > 0
     return summary(row) | {
-        "evidence": row.evidence,
+        "evidence": row.evidence if row.ended_at else {},  # of its own end: how an earlier attempt ended says that one
         "ended_at": row.ended_at.isoformat() if row.ended_at else "",
         "attempts": [_attempt(attempt, where) for attempt in row.attempts],
         "events": [event_line(event) for event in events],

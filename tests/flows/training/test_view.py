@@ -69,6 +69,23 @@ def test_what_it_is_doing(here: Platform, make: Callable[..., str], progress: st
     assert reading.read(here, training_id)["message"] == "it was stopped"
 
 
+def test_how_it_ended_is_told_of_its_own_end_only(here: Platform, make: Callable[..., str]):
+    """A training that goes on after an attempt was killed has no ending of its own; once it has ended it has that."""
+    training_id = make()
+    killed = {"cause": "exit", "exit_code": 143, "last_lines": ["killed"]}
+    for evidence, to in ((killed, T.CREATE_IN_PROGRESS), ({"cause": "exit", "exit_code": 0}, T.STOPPED)):
+        attempt_id = granted(here, training_id)
+        before = reading.read(here, training_id)
+        assert before["evidence"] == {}
+        assert "killed" not in board.page(before)
+        with here.records.writing() as session:
+            attempt = session.get_one(Attempt, attempt_id)
+            verbs.end(session, attempt, to, reason=None, message="it ended", evidence=evidence)
+    found = reading.read(here, training_id)
+    assert found["evidence"]["exit_code"] == 0
+    assert [attempt["evidence"]["exit_code"] for attempt in found["attempts"]] == [143, 0]
+
+
 def test_only_checkpoints_that_are_kept_are_shown(here: Platform, make: Callable[..., str]):
     """Of five committed ones the oldest two were deleted: the page and the JSON have the last three."""
     training_id = make()
