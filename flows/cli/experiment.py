@@ -5,8 +5,12 @@ from typing import Annotated, Any
 import typer
 
 from blocks.platform import Platform
-from flows.cli.output import AsJson, Cell, Name, coloured, console, pairs, print_facts, print_json, print_table
+from flows.change import parse_change
+from flows.cli import pairs
+from flows.cli.output import AsJson, Cell, Name, coloured, console, print_facts, print_json, print_table
 from flows.experiment import reading
+from flows.experiment.spec import parse
+from flows.faults import ABSENT, Fault, Refused
 from flows.markdown import moment
 
 app = typer.Typer(help="Experiments: groups of trainings.", no_args_is_help=True)
@@ -38,11 +42,13 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create an experiment."""
-    tags = pairs(tag, "tag")
+    tags, unread = pairs.read(tag, "tag")
+    request = {"name": name, "description": description, "tags": tags}
+    if unread:
+        raise pairs.refusal(unread, lambda: parse(request))
     from flows import api
 
-    how = "use" if get else "refuse"
-    _print(api.create_experiment(name=name, description=description, tags=tags, if_exists=how), as_json)
+    _print(api.create_experiment(**request, if_exists="use" if get else "refuse"), as_json)
 
 
 @app.command()
@@ -61,8 +67,20 @@ def change(
 
 
 def changes(description: str | None, tag: list[str] | None, no_tags: bool) -> dict[str, Any]:
-    """Return what a change flow is asked; what is not given stays."""
-    tags = {} if no_tags else (pairs(tag, "tag") if tag else None)
+    """Return what a change flow is asked; what is not given stays.
+
+    Raises:
+        Refused: nothing is given, or a tag cannot be read: with all that is wrong beside it.
+    """
+    found, unread = pairs.read(tag or [], "tag")
+    tags = {} if no_tags else (found if tag else None)
+    wanted = {"description": description, "tags": tags}
+    given = {field: value for field, value in wanted.items() if value is not None}
+    if not given:
+        remedy = 'Give --description or --tag; to take them away, give --description "" or --no-tags.'
+        raise Refused([Fault("description, tags", ABSENT, "nothing is to change", remedy)])
+    if unread:
+        raise pairs.refusal(unread, lambda: parse_change(given))
     return {
         "description": description or "",
         "tags": tags or {},

@@ -10,8 +10,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from flows.faults import Fault, Refused
-
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="Its name or id.")]
 Repeated = Annotated[list[str], typer.Option(help="key=value; may be repeated.")]
@@ -92,23 +90,3 @@ def fail(message: str, code: int) -> NoReturn:
     """Print what went wrong and end."""
     errors.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)
-
-
-def pairs(texts: Sequence[str], field: str) -> dict[str, str]:
-    """Read `key=value` words.
-
-    Raises:
-        Refused: a word has no `=`, or a key stands there twice.
-    """
-    found: dict[str, str] = {}
-    faults: list[Fault] = []
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            faults.append(Fault(field, text, "has no =", "Write key=value."))
-        elif key in found:
-            faults.append(Fault(field, text, f"{key!r} is given twice", "Give each key once."))
-        found[key] = value
-    if faults:
-        raise Refused(faults)
-    return found

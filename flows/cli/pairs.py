@@ -21,18 +21,6 @@ def read(texts: Sequence[str], field: str) -> tuple[dict[str, str], list[Fault]]
     return found, faults
 
 
-def pairs(texts: Sequence[str], field: str) -> dict[str, str]:
-    """Return what the words say.
-
-    Raises:
-        Refused: a word has no `=`, or a key stands there twice.
-    """
-    found, faults = read(texts, field)
-    if faults:
-        raise Refused(faults)
-    return found
-
-
 def refusal(faults: Iterable[Fault], check_rest: Callable[[], object]) -> Refused:
     """Return the refusal of words that could not be read, with the faults that a check of all else raises."""
     try:

@@ -281,6 +281,29 @@ def test_the_words_of_a_copy_hide_no_other_fault(emf: Emf, make: Callable[..., s
     assert json.loads(emf("training", "list", "--json")[1])["total"] == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["create", "x" * 60, "--tag", "red", "--tag", "=1"], ["tag ('red'): has no =", "name ('xxx", "tags"]),
+        (["change", "a", "--description", "x" * 300, "--tag", "red"], ["tag ('red'): has no =", "description ('xxx"]),
+    ],
+)
+def test_a_tag_that_cannot_be_read_hides_no_other_fault(emf: Emf, arguments: list[str], words: list[str]):
+    """Of an experiment either; it is told with what is wrong with the fields."""
+    code, _, err = emf("experiment", *arguments)
+    assert code == 2
+    assert [word for word in words if not re.search(rf"\d+\. {re.escape(word)}", err)] == []
+
+
+@pytest.mark.parametrize("what", ["training", "experiment"])
+def test_a_change_of_nothing_is_told_in_the_terminals_words(emf: Emf, what: str):
+    """Its options, and not the switches that a form has."""
+    code, _, err = emf(what, "change", "digits")
+    assert code == 2
+    assert "Give --description or --tag;" in err
+    assert "change_tags" not in err
+
+
 def test_the_help_names_what_there_is():
     """Experiments and trainings, and nothing that no command is for."""
     told = CliRunner().invoke(app, ["--help"]).output
