@@ -88,7 +88,8 @@ def _look_at_claimed(seen: Seen, silent: timedelta) -> Finding | None:
     if dead and cancelled:
         return Finding(seen.attempt_id, Repair.END, "its run was cancelled in Prefect", Cause.CANCELLED)
     if dead:
-        what = f"it has been silent for {silent.total_seconds():.0f} s, and Prefect shows its run as {seen.run or 'unknown'}"
+        shown = f"Prefect shows its run as {seen.run or 'unknown'}"
+        what = f"it has been silent for {silent.total_seconds():.0f} s, and {shown}"
         return Finding(seen.attempt_id, Repair.END, what, Cause.LOST)
     if cancelled and not seen.wish_is_stop:
         return Finding(seen.attempt_id, Repair.STOP, "its run is being cancelled in Prefect")
