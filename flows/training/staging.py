@@ -11,6 +11,7 @@ from blocks.storage.errors import NoSpace, NotFound
 from blocks.storage.location import parse
 from blocks.storage.os_errors import os_faults
 from blocks.storage.store import Entry, Transfer
+from flows.markdown import size
 from flows.training.checkpoint import OWN_FOLDER, Damaged, fetch, fetch_committed
 from flows.training.fields import DataSet
 from flows.training.instance import Instance, StepFailed
@@ -54,7 +55,7 @@ def _copy(instance: Instance, what: str, path: str, folder: Path, tell: Tell) ->
     instance.say(f"staging in {what} from {path}")
     with _in_room(what, folder):
         got = instance.storage.download(parse(path), folder, instance.progress(what, tell))
-    instance.log.say(f"staged in {what}: {got.files} file(s), {got.bytes / 2**20:.1f} MiB")
+    instance.log.say(f"staged in {what}: {got.files} file(s), {size(got.bytes)}")
     tell_skipped(instance, got)
 
 

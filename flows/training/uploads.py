@@ -8,6 +8,7 @@ from pathlib import Path
 
 from blocks.errors import Permanent, Temporary
 from blocks.storage.location import DERIVED_LIMIT, parse
+from flows.markdown import size
 from flows.training.checkpoint import Committed, Signature, signature
 from flows.training.instance import Instance
 from flows.training.keeper import Keeper
@@ -95,8 +96,6 @@ class Uploads(threading.Thread):
 
     def _tell(self, kept: Committed) -> None:
         self._instance.door.checkpoint(kept.number, kept.path, kept.files, kept.bytes)
-        self._instance.log.say(
-            f"checkpoint {kept.number}: {kept.files} file(s), {kept.bytes / 2**20:.1f} MiB, committed"
-        )
+        self._instance.log.say(f"checkpoint {kept.number}: {kept.files} file(s), {size(kept.bytes)}, committed")
         for left_out in kept.left_out:
             self._instance.log.say(f"not in checkpoint {kept.number}: {left_out}", "WARNING")

@@ -39,6 +39,14 @@ def test_code_and_data_come_in(instance: Made):
     assert told == {"the code": 1.0, "the data set digits": 1.0}
 
 
+def test_small_files_have_a_size(instance: Made, monkeypatch: pytest.MonkeyPatch):
+    """The log tells what came in to the byte where it is few."""
+    one, said = instance(), list[str]()
+    monkeypatch.setattr(one.log, "say", said.append)
+    stage_in(one, silent)
+    assert "staged in the data set digits: 1 file(s), 6 B" in said
+
+
 def test_staging_in_again_starts_afresh(instance: Made):
     """What an earlier try left in the attempt's folder is gone."""
     one = instance()
