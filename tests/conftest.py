@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from blocks import settings as platform_settings
@@ -14,6 +15,10 @@ from blocks.hosts.loopback import can_bind
 from blocks.settings import Ports, Settings
 from deployments.one_machine import start, stop
 from deployments.one_machine.parts import Part
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 TESTS = Path(__file__).parent
 # Fixtures that start processes, and places whose tests all do: those are not unit tests.
