@@ -60,6 +60,7 @@ class Settings(BaseModel):
     app_key: str = Field("easymaker", description="What scripts read as EM_APPKEY.")
     nas: dict[str, Path] = Field(default={}, description="The operator's table of mounts: NAS id or address to folder.")
     grace_seconds: int = Field(25, ge=0, le=25, description="What a script has between SIGTERM and SIGKILL.")
+    lease_seconds: int = Field(15, ge=10, le=600, description="Of silence, after which an attempt is taken for dead.")
     tensorboard_idle_minutes: float = Field(60, gt=0)
 
     @property

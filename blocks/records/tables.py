@@ -126,6 +126,10 @@ class Attempt(Base):
     message: Mapped[str] = mapped_column(default="")
     evidence: Mapped[dict[str, Any]] = mapped_column(default=dict)
     progress: Mapped[str] = mapped_column(default="")
+    ran_seconds: Mapped[float | None]  # for how long its script has run, by the instance's own steady clock
+    resumed_from: Mapped[str] = mapped_column(String(512), default="")  # the checkpoint that it goes on from
+    seconds_lost: Mapped[float | None]  # of training since that checkpoint, in earlier attempts
+    run_is_over: Mapped[bool] = mapped_column(default=False)  # Prefect has been seen to take its run for ended
     training: Mapped[Training] = relationship(back_populates="attempts", lazy="joined")
     checkpoints: Mapped[list["Checkpoint"]] = relationship(
         order_by="Checkpoint.number", cascade="all, delete-orphan", lazy="selectin"
@@ -143,6 +147,7 @@ class Checkpoint(Base):
     path: Mapped[str] = mapped_column(String(512))
     files: Mapped[int]
     bytes: Mapped[int] = mapped_column(BigInteger)
+    taken_at: Mapped[datetime] = mapped_column(default=now)  # when the files were as they are in it
     committed_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -159,6 +164,18 @@ class Event(Base):
     state: Mapped[str] = mapped_column(String(32), default="")
     reason: Mapped[str] = mapped_column(String(32), default="")
     message: Mapped[str] = mapped_column(default="")
+
+
+class RepairRecord(Base):
+    """Something that differed from the records and was brought to what they say; kept when its training is deleted."""
+
+    __tablename__ = "repairs"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    time: Mapped[datetime] = mapped_column(default=now)
+    subject: Mapped[str] = mapped_column(String(255))  # an attempt, a run, a folder
+    training_id: Mapped[str] = mapped_column(String(32), default="", index=True)
+    repair: Mapped[str] = mapped_column(String(32))
+    what: Mapped[str] = mapped_column(default="")
 
 
 class ServiceRecord(Base):
