@@ -2,11 +2,10 @@
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from threading import Event, Lock
 
@@ -47,23 +46,38 @@ def run_together(
     ended = _when_all_ended_well(len(instances), succeeded)
 
     def go(one: Instance, python: Path) -> None:
-        with ExitStack() as afterwards:
-            try:
-                uploads = Uploads(one, mirrored)
-                uploads.start()
-                afterwards.callback(uploads.finish)
-                evidence = launch(one, python, echo, lambda: _tell_started(one), ended)
-            except Exception as error:  # noqa: BLE001 (a thread's fault must reach the attempt's end)
-                evidence = Evidence(Cause.PLATFORM, error=f"{type(error).__name__}: {error}")
-            ends.append((time.monotonic(), evidence))
-            if not is_success(evidence):
-                stop.set()
+        try:
+            evidence = launch(one, python, echo, lambda: _tell_started(one), ended)
+        except Exception as error:  # noqa: BLE001 (a thread's fault must reach the attempt's end)
+            evidence = Evidence(Cause.PLATFORM, error=f"{type(error).__name__}: {error}")
+        ends.append((time.monotonic(), evidence))
+        if not is_success(evidence):
+            stop.set()
 
-    was_signalled = _run_all([partial(go, one, python) for one, python in zip(instances, pythons, strict=True)], stop)
+    def together() -> None:
+        try:
+            with _uploading(instances, mirrored), ThreadPoolExecutor(len(instances), "instance") as pool:
+                for one, python in zip(instances, pythons, strict=True):
+                    pool.submit(go, one, python)
+        except Exception as error:  # noqa: BLE001 (as above)
+            ends.append((0.0, Evidence(Cause.PLATFORM, error=f"{type(error).__name__}: {error}")))
+
+    was_signalled = _run(together, stop)
     echo.finish()
     none = (0.0, Evidence(Cause.STOPPED))  # a signal came before the first
     _, first_to_fail = min(ends, key=lambda end: (is_success(end[1]), end[0]), default=none)
     return first_to_fail, was_signalled
+
+
+@contextmanager
+def _uploading(instances: Sequence[Instance], mirrored: Path) -> Generator[None]:
+    """Upload what the scripts leave while they run, and once more when all of them have ended."""
+    uploads = Uploads(instances, mirrored)
+    uploads.start()
+    try:
+        yield
+    finally:
+        uploads.finish()
 
 
 def _when_all_ended_well(count: int, succeeded: Callable[[], None]) -> Callable[[Evidence], None]:
@@ -108,14 +122,13 @@ def _tell_started(one: Instance) -> bool:
     return True
 
 
-def _run_all(works: Sequence[Callable[[], None]], stop: Event) -> bool:
-    """Run each in a thread to its end; returns whether a signal to this process set `stop`."""
+def _run(work: Callable[[], None], stop: Event) -> bool:
+    """Run something in a thread to its end; returns whether a signal to this process set `stop`."""
     was_signalled = False
-    with ThreadPoolExecutor(len(works), thread_name_prefix="instance") as pool:
+    with ThreadPoolExecutor(1, thread_name_prefix="gang") as pool:
         running: list[Future[None]] = []
         try:
-            for work in works:
-                running.append(pool.submit(work))
+            running.append(pool.submit(work))
             wait(running)  # not Thread.join: interrupted by a signal, it takes a living thread for ended
         except TerminationSignal:
             stop.set()

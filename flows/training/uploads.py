@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,20 +21,20 @@ LAST_SECONDS = 120.0  # for what is left when the script has ended
 
 
 class Uploads(threading.Thread):
-    """Looks at an instance's folders once a second, from the script's start to its end."""
+    """Looks at the folders of an attempt's instances once a second, from the scripts' start to their end."""
 
-    def __init__(self, instance: Instance, mirrored: Path) -> None:
+    def __init__(self, instances: Sequence[Instance], mirrored: Path) -> None:
         super().__init__(name="uploads", daemon=True)
-        self._instance, self._mirrored = instance, mirrored
+        self._instance, self._mirrored = instances[0], mirrored
         self._over = threading.Event()
         self._scalars_at = 0.0
         self._scalars_sent: Signature = {}
         self._told: set[str] = set()
         self._keeper: Keeper | None = None
-        root = instance.assignment.checkpoints
-        if root and instance.rank.index == 0:
+        first = self._instance
+        if root := first.assignment.checkpoints:
             self._keeper = Keeper(
-                instance.storage, instance.folders.checkpoint, root, instance.assignment.attempt_id, self._tell
+                first.storage, first.folders.checkpoint, root, first.assignment.attempt_id, self._tell
             )
 
     def run(self) -> None:
@@ -81,8 +81,6 @@ class Uploads(threading.Thread):
             self._keeper.finish() if last else self._keeper.tick(time.monotonic())
 
     def _scalars(self, last: bool) -> None:
-        if self._instance.rank.index != 0:
-            return
         source = self._instance.folders.tensorboard
         mirror(source, self._mirrored)
         if not last and time.monotonic() - self._scalars_at < SCALARS_SECONDS:

@@ -197,7 +197,8 @@ def test_success_is_told_before_anything_is_waited_for(
     monkeypatch.setattr(of, name, hang)
     calls: list[str] = []
     assert is_success(run(pair(""), tmp_path, succeeded=lambda: (calls.append("told"), told.set())[0]))
-    assert waited == [True, True]
+    assert waited
+    assert all(waited)
     assert calls == ["told"]
 
 
@@ -208,15 +209,14 @@ def test_success_is_not_told_where_one_failed(pair: Pair, tmp_path: Path):
     assert (evidence.exit_code, told) == (1, [])
 
 
-def test_an_instance_that_cannot_be_watched_ends_the_other(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Where one's uploads cannot be made, nobody waits for the other's script to end by itself."""
+def test_scripts_that_cannot_be_watched_are_not_started(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where what they leave cannot be uploaded, that is the platform's fault."""
 
     class Unwatched(gang.Uploads):
-        def __init__(self, instance: Instance, mirrored: Path) -> None:
-            if instance.rank.index == 1:
-                raise OSError("Too many open files.")
-            super().__init__(instance, mirrored)
+        def __init__(self, instances: Sequence[Instance], mirrored: Path) -> None:
+            raise OSError("Too many open files.")
 
     monkeypatch.setattr(gang, "Uploads", Unwatched)
-    evidence = run(pair("time.sleep(60)"), tmp_path)
-    assert evidence == Evidence(Cause.PLATFORM, error="OSError: Too many open files.")
+    both = pair("")
+    assert run(both, tmp_path) == Evidence(Cause.PLATFORM, error="OSError: Too many open files.")
+    assert [list(one.log.last) for one in both] == [[], []]

@@ -37,7 +37,7 @@ def sent(one: Instance, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
 def test_only_what_changed_is_sent_again(one: Instance, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch):
     """Of TensorBoard's files each is sent when it is new or has grown, and all have arrived at the end."""
     told, source = sent(one, monkeypatch), one.folders.tensorboard
-    watch = Uploads(one, tmp_path / "mirrored")
+    watch = Uploads([one], tmp_path / "mirrored")
     assert watch._once(last=False)
     fill(source, {"train/a": b"1", "b": b"2"})
     assert watch._once(last=False)
@@ -59,7 +59,7 @@ def test_what_did_not_arrive_is_sent_again(one: Instance, tmp_path: Path, root: 
     def away(*_: object, **__: object) -> None:
         raise Unreachable("The store is away.")
 
-    watch = Uploads(one, tmp_path / "mirrored")
+    watch = Uploads([one], tmp_path / "mirrored")
     fill(one.folders.tensorboard, {"a": b"1"})
     monkeypatch.setattr(one.storage, "upload", away)
     assert not watch._once(last=False)
@@ -85,7 +85,7 @@ def test_a_checkpoint_that_fails_does_not_stop_the_curves(
     one: Instance, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, last: bool
 ):
     """They arrive, and are mirrored, all the same."""
-    watch = Uploads(one, tmp_path / "mirrored")
+    watch = Uploads([one], tmp_path / "mirrored")
     fail_checkpoints(watch, Unreachable("The store is away."), monkeypatch)
     fill(one.folders.tensorboard, {"a": b"1"})
     assert not watch._once(last=last)
@@ -95,7 +95,7 @@ def test_a_checkpoint_that_fails_does_not_stop_the_curves(
 
 def test_a_refusal_is_not_repeated_at_the_end(one: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """While the script runs it may be mended; once that has ended nobody waits for it."""
-    watch = Uploads(one, tmp_path / "mirrored")
+    watch = Uploads([one], tmp_path / "mirrored")
     looks = fail_checkpoints(watch, AccessDenied("The key was denied."), monkeypatch)
     assert not watch._once(last=False)
     monkeypatch.setattr(watch, "join", lambda: None)
