@@ -19,6 +19,9 @@ from blocks.storage.store import READ_LIMIT, Entry, Meter, Progress, Transfer
 from blocks.storage.upload import sources
 from blocks.storage.walk import PARTIAL, Found, touched, walk
 
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+"""What a mount says that knows no hard links, or has too many of one file."""
+
 
 class FolderStore:
     """A mount (`nas://`), or this machine's disk (`file://`).
@@ -114,6 +117,20 @@ class FolderStore:
             total = copy_all(jobs, Meter(sum(job.size for job in jobs), progress))
         return Transfer(len(jobs), total, tuple(skipped))
 
+    def copy(self, source: Location, target: Location) -> None:
+        """Give a file a second name: whoever writes here replaces files and changes none, so they stay two."""
+        with os_faults(f"{source} to {target}", "copy"):
+            old, new = self._path(source), self._path(target)
+            new.parent.mkdir(parents=True, exist_ok=True)
+            with _partial(new) as partial:
+                try:
+                    partial.hardlink_to(old)
+                except OSError as error:
+                    if error.errno not in NO_LINKS:
+                        raise
+                    copy_all([Job(old, partial, old.stat().st_size)], Meter(0, None))
+                partial.replace(new)
+
     def delete(self, place: Location) -> None:
         """Remove the file or the folder; a link is removed, not what it leads to."""
         if not place.key:
@@ -206,7 +223,7 @@ def _link_new(partial: Path, path: Path, place: Location) -> None:
         try:
             path.hardlink_to(partial)
         except OSError as error:
-            if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}:
+            if error.errno not in NO_LINKS:
                 raise
             # mounts without hard links: only the first makes the name, its content follows
             with path.open("xb"):

@@ -18,7 +18,7 @@ from blocks.storage.probe import CONTENT, write_read_remove
 from blocks.storage.s3_client import connect
 from blocks.storage.s3_delete import abandon_uploads, delete_keys
 from blocks.storage.s3_errors import s3_faults
-from blocks.storage.s3_transfer import fetch, send
+from blocks.storage.s3_transfer import COPYING, fetch, send
 from blocks.storage.store import READ_LIMIT, Entry, Meter, Progress, Transfer
 from blocks.storage.upload import sources
 
@@ -122,6 +122,13 @@ class ObjectStore:
         total = sum(item.size for item in chosen)
         send(self._client, place, chosen, Meter(total, progress))
         return Transfer(len(chosen), total, tuple(skipped))
+
+    def copy(self, source: Location, target: Location) -> None:
+        """Have the server copy an object; a large one in parts, each within the time that an answer may take."""
+        with s3_faults(source, f"copy to {target}"):
+            self._client.copy(
+                {"Bucket": source.container, "Key": source.key}, target.container, target.key, Config=COPYING
+            )
 
     def delete(self, place: Location) -> None:
         """Remove the object, everything below it, and the parts of uploads that were never finished."""

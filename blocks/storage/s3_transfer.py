@@ -27,6 +27,8 @@ CHUNK = 32 * MIB
 """Bytes of one part at the least."""
 PARTS = 1000
 """Parts that one object may have at the most, Swift's default."""
+COPYING = TransferConfig(multipart_threshold=256 * MIB, multipart_chunksize=256 * MIB, max_concurrency=4)
+"""For copies on the server: 256 GB at the most, and no part takes longer than an answer may."""
 
 
 def chunk(size: int) -> int:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from blocks.settings import Settings
 from blocks.storage.endpoints import Endpoint, configured
-from blocks.storage.errors import Refused, UnknownEndpoint
+from blocks.storage.errors import BadPath, Refused, UnknownEndpoint
 from blocks.storage.folder import FolderStore
 from blocks.storage.location import Location
 from blocks.storage.store import READ_LIMIT, Entry, Progress, Store, Transfer
@@ -134,6 +134,16 @@ class Storage:
     ) -> Transfer:
         """See `Store.upload`."""
         return self.store(place).upload(source, place, progress, skip)
+
+    def copy(self, source: Location, target: Location) -> None:
+        """See `Store.copy`; both are on one object store, or one mount.
+
+        Raises:
+            BadPath: they are not.
+        """
+        if (source.scheme, source.endpoint) != (target.scheme, target.endpoint):
+            raise BadPath(f"{source} and {target} are not in one place, so one cannot be copied to the other there.")
+        self.store(source).copy(source, target)
 
     def delete(self, place: Location) -> None:
         """See `Store.delete`."""

@@ -99,6 +99,14 @@ class Store(Protocol):
         """
         ...
 
+    def copy(self, source: Location, target: Location) -> None:
+        """Make `target` what the file `source` is, where both lie: its bytes do not come here.
+
+        Raises:
+            NotFound: there is no such file.
+        """
+        ...
+
     def delete(self, place: Location) -> None:
         """Remove the object and everything below it; also when nothing is there. `Unsafe` for a whole container."""
         ...

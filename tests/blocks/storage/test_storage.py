@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from blocks.platform import Platform
 from blocks.settings import Settings
 from blocks.storage import Endpoint, Storage, parse
-from blocks.storage.errors import Refused, UnknownEndpoint, Unsafe
+from blocks.storage.errors import BadPath, Refused, UnknownEndpoint, Unsafe
 
 SECRET = "never-shown-secret"
 
@@ -173,3 +173,11 @@ def test_the_import_leaves_boto3_out() -> None:
         "Storage({}, {}).stat(parse('file:///etc/hosts')); assert not {'boto3', 'botocore'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60, cwd=Path(__file__).parents[3])
+
+
+def test_a_copy_stays_in_its_place(tmp_path: Path):
+    """From one place to another nothing can be copied without coming here: that is refused."""
+    storage = Storage({}, {"nas-1": tmp_path, "nas-2": tmp_path})
+    (tmp_path / "a").touch()
+    with pytest.raises(BadPath, match="not in one place"):
+        storage.copy(parse("nas://nas-1:/a"), parse("nas://nas-2:/b"))

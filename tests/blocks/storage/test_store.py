@@ -225,3 +225,32 @@ def test_a_file_is_no_place_to_write_below(anywhere: Anywhere) -> None:
     with pytest.raises(BadPath):
         storage.probe(place / "x", write=True)
     assert keys(storage, place) == ["x"]
+
+
+@pytest.mark.parametrize("name", ["model.bin", "empty", "데이터/한글 파일.txt", "deep/er/100%25+a b&c.txt"])
+def test_what_is_copied_there_is_the_same(anywhere: Anywhere, tree: Path, name: str) -> None:
+    """Under its new name it has the same bytes, over what was there; and stays when the first one goes."""
+    storage, place = anywhere
+    storage.upload(tree, place / "first")
+    storage.write(place / "second" / name, b"older")
+    storage.copy(place / "first" / name, place / "second" / name)
+    storage.delete(place / "first/")
+    assert storage.read(place / "second" / name) == FILES[name]
+    assert keys(storage, place) == [f"second/{name}"]
+
+
+def test_a_copy_of_nothing_is_told(anywhere: Anywhere) -> None:
+    """What is not there cannot be copied, and nothing is made of it."""
+    storage, place = anywhere
+    with pytest.raises(NotFound):
+        storage.copy(place / "nothing", place / "second")
+    assert keys(storage, place) == []
+
+
+def test_a_copy_does_not_follow_its_source(anywhere: Anywhere) -> None:
+    """Whoever replaces the one by writing it anew leaves the other as it was."""
+    storage, place = anywhere
+    storage.write(place / "first", b"1")
+    storage.copy(place / "first", place / "second")
+    storage.write(place / "first", b"2")
+    assert storage.read(place / "second") == b"1"
