@@ -20,7 +20,9 @@ from sqlalchemy.orm import Session
 
 from blocks.records.errors import BadValue, Conflict, NotUnderstood, RecordsAway
 
-BUSY_SECONDS = 20  # shorter than a lease: a beat that waits in vain is answered, and known of, before that runs out
+# A beat comes two seconds after the last: one that waits in vain is answered, and known of, before the shortest lease
+# (10 s) has run out.
+BUSY_SECONDS = 7
 
 
 class Records:

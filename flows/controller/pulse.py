@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from blocks.records.tables import now
 
-GAP = timedelta(seconds=10)  # far longer than any pause between two beats
+GAP = timedelta(seconds=5)  # shorter than any lease, and far longer than the second between two beats of one loop
 
 
 class Pulse:
@@ -21,8 +21,9 @@ class Pulse:
     def beat(self, loop: str, patience_seconds: float) -> None:
         """Tell that a loop goes on; it is late when it does not tell so again within its patience.
 
-        After a gap in the wall clock (the machine slept, or its clock was set) nobody can have been heard: the
-        listening begins anew, before any silence is judged.
+        After a gap in the wall clock (the machine slept, this process was stopped, or the clock was set) nobody can
+        have been heard: the listening begins anew, before any silence is judged. One loop does nothing but beat, so
+        that a step which takes long is no gap.
         """
         with self._lock:
             moment = now()

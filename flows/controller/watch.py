@@ -27,8 +27,10 @@ from flows.reconcile.repair import reconcile
 from flows.reconcile.tidy import tidy
 from flows.tensorboard import service as tensorboard
 
+PULSE_SECONDS = 1.0
 ROUND_SECONDS = 1.0
-HEAL_SECONDS = 4.0
+# A lease runs out after 15 s: with this pause, and a second for the look itself, a death is found within 20 s.
+HEAL_SECONDS = 2.0
 TIDY_SECONDS = 5.0
 # After how long without a word a loop counts as late.
 STEP_PATIENCE_SECONDS = 60.0
@@ -67,10 +69,14 @@ class Watch:
 
     def start(self) -> None:
         """Start the loops; they go on until `stop`."""
-        loops = {"watch": self.run, "heal": self.run_heal, "tidy": self.run_tidy}
+        loops = {"pulse": self.run_pulse, "watch": self.run, "heal": self.run_heal, "tidy": self.run_tidy}
         self._threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops.items()]
         for thread in self._threads:
             thread.start()
+
+    def run_pulse(self) -> None:
+        """Beat until `stop`: a gap between two of these is none of any step's."""
+        self._go((), PULSE_SECONDS, STEP_PATIENCE_SECONDS)
 
     def run(self) -> None:
         """Go round until `stop`."""
@@ -95,6 +101,7 @@ class Watch:
     def _go(self, steps: Sequence[Callable[[], None]], pause: float, patience: float) -> None:
         loop = threading.current_thread().name
         while not self._end.wait(pause):
+            self.pulse.beat(loop, patience)
             for step in steps:
                 self.pulse.beat(loop, patience)
                 try:

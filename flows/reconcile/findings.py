@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from flows.training.verdict import Cause
 
-LEASE = timedelta(seconds=30)  # an instance beats every two seconds
 LEASE_WITHOUT_LIFE = timedelta(seconds=8)  # no process of it is left, so there is nothing to wait for
 CLAIM = timedelta(minutes=10)  # from a run's submission, or from the lease of one that nobody takes
 EXIT = timedelta(seconds=30)  # a run that has just told its end clears up, tells Prefect, and exits by itself
@@ -21,6 +20,25 @@ class Repair(StrEnum):
     STOP = "stop"  # a person cancelled the run in Prefect: that is a wish to stop
     KILL = "kill"  # processes that no open attempt wants
     CLOSE_RUN = "close run"  # Prefect takes a run for alive whose attempt has ended
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What silence is judged by.
+
+    Attributes:
+        now: when the attempts were looked at.
+        since: since when the door is open; nobody is blamed for silence before that, nor while it is shut (None).
+        lease: how long one may be silent; an instance beats every two seconds.
+    """
+
+    now: datetime
+    since: datetime | None
+    lease: timedelta
+
+    def silence(self, heard: datetime) -> timedelta:
+        """Return for how long one that was heard of then has been silent, as far as anybody listened."""
+        return self.now - max(heard, self.since or self.now)
 
 
 @dataclass(frozen=True)
@@ -54,24 +72,16 @@ class Finding:
     cause: Cause | None = None
 
 
-def find(seen: Sequence[Seen], now: datetime, listening_since: datetime | None = None) -> list[Finding]:
-    """Return what has to be repaired now.
-
-    Args:
-        seen: the attempts.
-        now: when they were looked at.
-        listening_since: since when the door is open; nobody is blamed for silence before that, nor while it is shut
-            (None).
-    """
-    return [finding for attempt in seen if (finding := _look(attempt, now, listening_since)) is not None]
+def find(seen: Sequence[Seen], hearing: Hearing) -> list[Finding]:
+    """Return what has to be repaired now."""
+    return [finding for attempt in seen if (finding := _look(attempt, hearing)) is not None]
 
 
-def _look(seen: Seen, now: datetime, listening_since: datetime | None) -> Finding | None:
+def _look(seen: Seen, hearing: Hearing) -> Finding | None:
     if not seen.open:
-        return None if seen.ended_at and now - seen.ended_at < EXIT else _look_at_ended(seen)
-    heard = (seen.beat_at if seen.claimed else seen.submitted_at) or seen.granted_at
-    silent = now - max(heard, listening_since or now)
-    return _look_at_claimed(seen, silent) if seen.claimed else _look_at_unclaimed(seen, silent)
+        return None if seen.ended_at and hearing.now - seen.ended_at < EXIT else _look_at_ended(seen)
+    silent = hearing.silence((seen.beat_at if seen.claimed else seen.submitted_at) or seen.granted_at)
+    return _look_at_claimed(seen, silent, hearing.lease) if seen.claimed else _look_at_unclaimed(seen, silent)
 
 
 def _look_at_ended(seen: Seen) -> Finding | None:
@@ -82,14 +92,16 @@ def _look_at_ended(seen: Seen) -> Finding | None:
     return None
 
 
-def _look_at_claimed(seen: Seen, silent: timedelta) -> Finding | None:
+def _look_at_claimed(seen: Seen, silent: timedelta, lease: timedelta) -> Finding | None:
     cancelled = seen.run in ("CANCELLING", "CANCELLED")
-    dead = silent > LEASE or (silent > LEASE_WITHOUT_LIFE and (seen.run in OVER or not seen.processes))
+    # What Prefect says ends nobody sooner: of a run that lives on it may hear nothing, and take it for crashed.
+    dead = silent > lease or (silent > LEASE_WITHOUT_LIFE and not seen.processes)
     if dead and cancelled:
         return Finding(seen.attempt_id, Repair.END, "its run was cancelled in Prefect", Cause.CANCELLED)
     if dead:
+        life = f"{seen.processes} process(es) of it live" if seen.processes else "no process of it lives"
         shown = f"Prefect shows its run as {seen.run or 'unknown'}"
-        what = f"it has been silent for {silent.total_seconds():.0f} s, and {shown}"
+        what = f"it has been silent for {silent.total_seconds():.0f} s, {life} on this machine, and {shown}"
         return Finding(seen.attempt_id, Repair.END, what, Cause.LOST)
     if cancelled and not seen.wish_is_stop:
         return Finding(seen.attempt_id, Repair.STOP, "its run is being cancelled in Prefect")

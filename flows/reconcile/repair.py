@@ -14,7 +14,7 @@ from blocks.records import experiments, trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.transitions import transition
 from blocks.records.words import ExperimentState, Reason, TrainingState, Wish
-from flows.reconcile.findings import Finding, Repair, Seen, find
+from flows.reconcile.findings import Finding, Hearing, Repair, Seen, find
 from flows.training import attempts
 from flows.training.verdict import Cause, Evidence
 
@@ -82,15 +82,16 @@ def reconcile(
         dry_run: only look.
         listening_since: since when instances can be heard; None: they cannot, so none is blamed for its silence.
     """
-    looked_at = now()  # before Prefect is asked, which may take longer than a lease
+    lease = timedelta(seconds=platform.settings.lease_seconds)
+    hearing = Hearing(now(), listening_since, lease)  # before Prefect is asked, which may take longer than a lease
     seen = {one.attempt_id: one for one in look(platform, runs)}
-    found = find(list(seen.values()), looked_at, listening_since)
+    found = find(list(seen.values()), hearing)
     if dry_run:
         return found
 
     def still(row: Attempt) -> Finding | None:
         before = seen[row.id]
-        return next(iter(find([_see(row, before.processes, before.run)], looked_at, listening_since)), None)
+        return next(iter(find([_see(row, before.processes, before.run)], hearing)), None)
 
     for finding in found:
         try:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from blocks.records import experiments, trainings
 from blocks.records.tables import Attempt
 from blocks.records.words import TrainingState
 from blocks.tracking.errors import Rejected, Unreachable
+from flows.controller import pulse as beating
 from flows.controller import watch as watching
 from flows.controller.in_turn import LONGEST_PAUSE_SECONDS
 from flows.controller.watch import Watch
@@ -217,6 +219,23 @@ def test_a_step_that_fails_holds_up_no_other(here: Platform, watch: Watch, make,
     with here.records.reading() as session:
         assert session.get(Attempt, f"{training_id}-a1").flow_run_id
     assert len(rounds) == 3
+
+
+def test_a_step_that_takes_long_is_no_gap(watch: Watch, monkeypatch: pytest.MonkeyPatch):
+    """While every other loop is at work for longer than a gap, the listening goes on, so that deaths are found."""
+    monkeypatch.setattr(watching, "PULSE_SECONDS", 0.02)
+    monkeypatch.setattr(beating, "GAP", timedelta(seconds=0.5))
+    is_over, since = threading.Event(), watch.pulse.listening_since
+    for loop in ("run", "run_heal", "run_tidy"):
+        monkeypatch.setattr(watch, loop, lambda: is_over.wait(20))
+    watch.start()
+    try:
+        time.sleep(1.5)
+        watch.pulse.beat("watch", 60)
+        assert watch.pulse.listening_since == since
+    finally:
+        is_over.set()
+        watch.stop(within=10)
 
 
 def test_what_does_not_want_to_end_holds_up_no_round(here: Platform, watch: Watch, make, monkeypatch):

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.reconcile.findings import CLAIM, EXIT, LEASE, LEASE_WITHOUT_LIFE, OVER, Finding, Repair, Seen, find
+from flows.reconcile.findings import CLAIM, EXIT, LEASE_WITHOUT_LIFE, OVER, Finding, Hearing, Repair, Seen, find
 from flows.training.verdict import Cause
 
 NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
 MOMENT = timedelta(seconds=1)
 LONG_AGO = NOW - timedelta(days=9)
+LEASE = timedelta(seconds=15)
+HEARD = Hearing(NOW, LONG_AGO, LEASE)
 GRANTED = Seen("tr-1-a1", True, False, NOW - MOMENT, None, "", 0)
 SUBMITTED = replace(GRANTED, submitted_at=NOW - MOMENT, run="SCHEDULED")
 REFUSED = replace(GRANTED, refused="cannot be started: not deployed")
@@ -28,7 +30,7 @@ def silent(seen: Seen, seconds: float) -> Seen:
 
 
 def only(seen: Seen, since: datetime | None = LONG_AGO) -> tuple[Repair, Cause | None] | None:
-    found = find([seen], NOW, since)
+    found = find([seen], replace(HEARD, since=since))
     return (found[0].repair, found[0].cause) if found else None
 
 
@@ -42,7 +44,8 @@ def only(seen: Seen, since: datetime | None = LONG_AGO) -> tuple[Repair, Cause |
         (silent(replace(SUBMITTED, granted_at=LONG_AGO), 599), None),
         (silent(REFUSED, 599), None),
         (CLAIMED, None),
-        (silent(CLAIMED, 29), None),
+        (silent(CLAIMED, 14), None),
+        (silent(replace(CLAIMED, run="CRASHED"), 14), None),  # it lives, whatever Prefect has heard of it
         (silent(replace(CLAIMED, processes=0), 7), None),
         (replace(CLAIMED, run=""), None),
         (ENDED, None),
@@ -59,11 +62,11 @@ def only(seen: Seen, since: datetime | None = LONG_AGO) -> tuple[Repair, Cause |
         (replace(GRANTED, run="CANCELLING"), (Repair.END, Cause.CANCELLED)),
         (replace(GRANTED, wish_is_stop=True), (Repair.END, Cause.STOPPED)),  # nothing runs that could obey
         # Silence.
-        (silent(CLAIMED, 31), (Repair.END, Cause.LOST)),
+        (silent(CLAIMED, 16), (Repair.END, Cause.LOST)),
         (silent(replace(CLAIMED, processes=0), 9), (Repair.END, Cause.LOST)),
-        (silent(replace(CLAIMED, run="CRASHED"), 9), (Repair.END, Cause.LOST)),
-        (silent(replace(CLAIMED, run="CANCELLED"), 9), (Repair.END, Cause.CANCELLED)),
-        (silent(replace(CLAIMED, run="CANCELLING"), 31), (Repair.END, Cause.CANCELLED)),
+        (silent(replace(CLAIMED, run="CRASHED"), 16), (Repair.END, Cause.LOST)),
+        (silent(replace(CLAIMED, run="CANCELLED", processes=0), 9), (Repair.END, Cause.CANCELLED)),
+        (silent(replace(CLAIMED, run="CANCELLING"), 16), (Repair.END, Cause.CANCELLED)),
         # A person's cancel is a wish.
         (replace(CLAIMED, run="CANCELLING"), (Repair.STOP, None)),
         (replace(CLAIMED, run="CANCELLED"), (Repair.STOP, None)),
@@ -123,15 +126,30 @@ def test_silence_counts_from_when_somebody_listened():
     assert only(silent(SUBMITTED, 3600), NOW - CLAIM - MOMENT) == (Repair.END, Cause.UNCLAIMED)
 
 
+@pytest.mark.parametrize(("lease", "seconds"), [(10, 10), (600, 600)])
+def test_the_lease_is_the_operators(lease: int, seconds: int):
+    """An attempt whose processes live is dead once it is silent for longer, and not before."""
+    hearing = replace(HEARD, lease=timedelta(seconds=lease))
+    assert find([silent(CLAIMED, seconds)], hearing) == []
+    assert find([silent(CLAIMED, seconds + 1)], hearing)[0].cause == Cause.LOST
+
+
+@pytest.mark.parametrize(("processes", "life"), [(0, "no process of it lives"), (3, "3 process(es) of it live")])
+def test_what_is_lost_says_why(processes: int, life: str):
+    """For how long it was silent, what of it still lives here, and what Prefect makes of it."""
+    (found,) = find([silent(replace(CLAIMED, processes=processes), 31)], HEARD)
+    assert found.what == f"it has been silent for 31 s, {life} on this machine, and Prefect shows its run as RUNNING"
+
+
 def test_how_long_nobody_came_is_told_in_minutes():
     """Also after more than a day."""
-    (found,) = find([silent(SUBMITTED, 26 * 3600)], NOW, LONG_AGO)
+    (found,) = find([silent(SUBMITTED, 26 * 3600)], HEARD)
     assert found.what == "no worker came in 1560 min"
 
 
 def test_what_was_refused_ends_with_the_words_of_the_refusal():
     """Who reads why the training failed is told what to mend."""
-    (found,) = find([silent(REFUSED, 660)], NOW, LONG_AGO)
+    (found,) = find([silent(REFUSED, 660)], HEARD)
     assert found.what == "after 11 min it still cannot be started: not deployed"
 
 
@@ -152,7 +170,7 @@ SEEN = st.builds(
 
 
 def found_of(seen: Seen) -> Finding | None:
-    return next(iter(find([seen], NOW, LONG_AGO)), None)
+    return next(iter(find([seen], HEARD)), None)
 
 
 @given(SEEN)
@@ -179,7 +197,7 @@ def test_no_lease_is_held_for_ever(seen: Seen):
     """Once it is silent for longer than every limit it is ended, however it looks; only Prefect is waited for."""
     later = NOW + CLAIM + LEASE + timedelta(seconds=2000)
     if seen.open and (seen.claimed or seen.submitted_at or seen.refused):
-        assert find([seen], later, LONG_AGO)[0].repair == Repair.END
+        assert find([seen], replace(HEARD, now=later))[0].repair == Repair.END
 
 
 @given(SEEN)
@@ -200,4 +218,4 @@ def test_a_repair_that_was_done_is_not_found_again(seen: Seen):
 @given(st.lists(SEEN, max_size=5))
 def test_each_attempt_is_judged_for_itself(seen: list[Seen]):
     """What stands beside it makes no difference."""
-    assert find(seen, NOW, LONG_AGO) == [found for one in seen for found in find([one], NOW, LONG_AGO)]
+    assert find(seen, HEARD) == [found for one in seen for found in find([one], HEARD)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import psutil
 import pytest
+from pydantic import ValidationError
 
 from blocks.platform import Platform
 from blocks.pools import processes
@@ -15,11 +16,13 @@ from blocks.records import experiments, trainings
 from blocks.records.database import BUSY_SECONDS
 from blocks.records.tables import Attempt, now
 from blocks.records.words import ExperimentState, Phase, TrainingState
+from blocks.settings import Settings
 from flows.reconcile import repair
 from flows.reconcile import tidy as tidying
-from flows.reconcile.findings import LEASE, Repair
+from flows.reconcile.findings import Repair
 from flows.reconcile.repair import reconcile
 from flows.reconcile.tidy import tidy
+from flows.training.door import BEAT_SECONDS
 
 T = TrainingState
 Granted = Callable[..., str]
@@ -73,7 +76,7 @@ def test_what_is_well_is_left_alone(here: Platform, granted: Granted, runs: Any,
 
 def test_what_fell_silent_is_ended(here: Platform, granted: Granted, runs: Any, script: Any, attempt_of: Any):
     """Its processes are gone, its run is closed as crashed, its lease is back, and the training is tried again."""
-    attempt_id = granted(T.RUNNING, silent=31)
+    attempt_id = granted(T.RUNNING, silent=16)
     process = script(attempt_id)
     assert repairs(reconciled(here, runs)) == {attempt_id: Repair.END}
     assert not psutil.pid_exists(process.pid)
@@ -85,7 +88,7 @@ def test_what_fell_silent_is_ended(here: Platform, granted: Granted, runs: Any, 
 
 def test_after_its_end_the_holder_is_fenced(here: Platform, granted: Granted, runs: Any):
     """An instance that was only slow cannot write any more, whatever it says."""
-    attempt_id = granted(T.RUNNING, silent=31)
+    attempt_id = granted(T.RUNNING, silent=16)
     reconciled(here, runs)
     with here.records.writing() as session, pytest.raises(verbs.Fenced):
         verbs.authenticate(session, attempt_id, "token")
@@ -96,7 +99,7 @@ def test_what_has_changed_since_the_look_is_not_ended(
     here: Platform, granted: Granted, runs: Any, attempt_of: Any, monkeypatch: pytest.MonkeyPatch, since: str
 ):
     """Ending one takes long: another that was claimed, heard of, or has ended by itself meanwhile is left alone."""
-    first, second = granted(T.RUNNING, silent=31), granted(silent=None if since == "claimed" else 31, run="SCHEDULED")
+    first, second = granted(T.RUNNING, silent=16), granted(silent=None if since == "claimed" else 31, run="SCHEDULED")
     with here.records.writing() as session:
         for hours, one in ((1, second), (2, first)):
             row = session.get(Attempt, one)
@@ -233,7 +236,7 @@ def test_processes_of_unknown_attempts_are_left_alone(here: Platform, runs: Any,
 
 def test_a_dry_run_only_looks(here: Platform, granted: Granted, runs: Any, script: Any, attempt_of: Any):
     """The same findings, and nothing done: no record, no process, no run, no folder."""
-    attempt_id = granted(T.RUNNING, silent=31)
+    attempt_id = granted(T.RUNNING, silent=16)
     process = script(attempt_id)
     work = here.settings.home / "work" / "tr-gone-a1"
     work.mkdir(parents=True)
@@ -247,14 +250,27 @@ def test_a_dry_run_only_looks(here: Platform, granted: Granted, runs: Any, scrip
 def test_without_prefect_the_records_alone_decide(here: Platform, granted: Granted, runs: Any, attempt_of: Any):
     """A silent attempt is ended although its run cannot be closed; another after it is not held up."""
     runs.is_away = True
-    first, second = granted(T.RUNNING, silent=31), granted(T.RUNNING, silent=31)
+    first, second = granted(T.RUNNING, silent=16), granted(T.RUNNING, silent=16)
     assert repairs(reconciled(here, runs)) == {first: Repair.END, second: Repair.END}
     assert None not in {attempt_of(one).ended_at for one in (first, second)}
 
 
-def test_a_beat_is_answered_before_its_lease_is_over():
+def test_a_beat_is_answered_before_its_lease_is_over(tmp_path: Path):
     """However long another holds the records: what waits for them in vain is known of before silence is judged."""
-    assert timedelta(seconds=BUSY_SECONDS) < LEASE
+    with pytest.raises(ValidationError):
+        Settings(home=tmp_path, lease_seconds=9)
+    shortest = Settings(home=tmp_path, lease_seconds=10)
+    assert shortest.lease_seconds > BEAT_SECONDS + BUSY_SECONDS
+
+
+def test_the_lease_is_that_of_the_settings(here: Platform, granted: Granted, runs: Any, script: Any):
+    """What is dead after fifteen seconds lives where the operator grants a minute."""
+    attempt_id = granted(T.RUNNING, silent=20)
+    script(attempt_id)
+    here.settings.lease_seconds = 60
+    assert repairs(reconciled(here, runs, dry_run=True)) == {}
+    here.settings.lease_seconds = 15
+    assert repairs(reconciled(here, runs, dry_run=True)) == {attempt_id: Repair.END}
 
 
 def test_a_slow_prefect_makes_nobody_silent(
@@ -278,7 +294,7 @@ def test_after_a_restart_instances_get_a_lease_to_be_heard(here: Platform, grant
     """A controller that was away for minutes does not end what could not reach it."""
     attempt_id = granted(T.RUNNING, silent=300)
     assert repairs(reconciled(here, runs, listening_since=now())) == {}
-    assert repairs(reconciled(here, runs, listening_since=now() - timedelta(seconds=31))) == {attempt_id: Repair.END}
+    assert repairs(reconciled(here, runs, listening_since=now() - timedelta(seconds=16))) == {attempt_id: Repair.END}
 
 
 def test_only_folders_of_open_attempts_stay(here: Platform, granted: Granted):
