@@ -29,6 +29,7 @@ STARTING = (
     TESTS / "blocks" / "hosts" / "test_program.py",
     TESTS / "blocks" / "logs" / "test_capture.py",
     TESTS / "blocks" / "pools" / "test_environments.py",
+    TESTS / "blocks" / "pools" / "test_open_files.py",
     TESTS / "blocks" / "pools" / "test_processes.py",
     TESTS / "flows" / "cli" / "test_emf.py",
     TESTS / "flows" / "training" / "test_gang.py",

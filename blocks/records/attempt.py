@@ -1,4 +1,4 @@
-"""The few verbs of an instance: claim, beat, enter, checkpoint, end. Called by the controller for its callers.
+"""The few verbs of an instance: claim, beat, run, stage out, end. Called by the controller for its callers.
 
 An attempt is one try on one lease. Whoever claims it brings a token of its own making, which from then on is the
 fence: an attempt that was given up, or has ended, answers nothing but `Fenced`.
@@ -9,12 +9,11 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import delete, exists, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, lazyload
 
 from blocks.records.errors import ClaimedTwice, Fenced, NotAllowed
-from blocks.records.tables import Attempt, Checkpoint, Training, now
+from blocks.records.tables import Attempt, Training, now
 from blocks.records.transitions import allowed, note, transition
 from blocks.records.words import Phase, Reason, TrainingState, Wish
 
@@ -144,21 +143,6 @@ def stage_out(
     attempt.phase = Phase.STAGING_OUT
     if to and attempt.training.state != to and allowed("training", attempt.training.state, to):
         transition(session, attempt.training, to, reason=reason, message=message)
-
-
-def checkpoint(session: Session, attempt: Attempt, number: int, path: str, *, files: int, size: int, keep: int) -> None:
-    """Note a committed checkpoint and forget all but the newest `keep` of the attempt; the same one twice is one."""
-    is_first = not session.scalar(select(exists().where(Checkpoint.attempt_id == attempt.id)))
-    try:
-        with session.begin_nested():
-            session.add(Checkpoint(attempt_id=attempt.id, number=number, path=path, files=files, bytes=size))
-    except IntegrityError:
-        return
-    older = Checkpoint.attempt_id == attempt.id, Checkpoint.number <= number - keep
-    session.execute(delete(Checkpoint).where(*older))
-    session.expire(attempt, ["checkpoints"])
-    if is_first:  # a script may write thousands: an event for each would bury all others
-        note(session, attempt.training, f"Attempt {attempt.number} keeps checkpoints; the first is {path}")
 
 
 def end(

@@ -126,6 +126,7 @@ class Attempt(Base):
     message: Mapped[str] = mapped_column(default="")
     evidence: Mapped[dict[str, Any]] = mapped_column(default=dict)
     progress: Mapped[str] = mapped_column(default="")
+    commits: Mapped[int] = mapped_column(default=0)  # how many checkpoints it has committed, of which few are kept
     ran_seconds: Mapped[float | None]  # for how long its script has run, by the instance's own steady clock
     resumed_from: Mapped[str] = mapped_column(String(512), default="")  # the checkpoint that it goes on from
     seconds_lost: Mapped[float | None]  # of training since that checkpoint, in earlier attempts

@@ -187,10 +187,15 @@ def forget(session: Session, row: Training) -> None:
     session.delete(row)
 
 
+def ran_seconds(row: Attempt) -> float:
+    """Return how long an attempt's script has run, in seconds: by the instance's steady clock, where that told it."""
+    if row.ran_seconds is not None:
+        return row.ran_seconds
+    if row.running_at is None:
+        return 0.0
+    return ((row.stopped_running_at or row.ended_at or now()) - row.running_at).total_seconds()
+
+
 def seconds_trained(row: Training) -> float:
     """Return how long the training has been RUNNING, over all of its attempts, in seconds."""
-    return sum(
-        ((a.stopped_running_at or a.ended_at or now()) - a.running_at).total_seconds()
-        for a in row.attempts
-        if a.running_at
-    )
+    return sum(map(ran_seconds, row.attempts))

@@ -33,6 +33,7 @@ def create(  # noqa: PLR0913, PLR0917
     instance_type: str | None = None,
     output_path: str | None = None,
     checkpoint_path: str | None = None,
+    checkpoints_kept: int | None = None,
     description: str | None = None,
     maximum_time: str | None = None,
     data_storage_gb: int | None = None,

@@ -11,7 +11,6 @@ from blocks.settings import BadSettings
 from blocks.storage.errors import BadPath, StorageError, UnknownEndpoint
 from blocks.storage.location import parse
 from flows.training.assignment import Assignment, Tracked
-from flows.training.keeper import KEEP
 from flows.training.spec import TrainingSpec
 
 MOMENT = 1.0  # seconds: a training whose time is over gets this much, and ends as such
@@ -84,4 +83,4 @@ class Assigner:
 def _kept_before(attempt: Attempt) -> list[str]:
     """Return the paths of the checkpoints that earlier attempts have kept, the newest first."""
     earlier = [a for a in attempt.training.attempts if a.number < attempt.number]
-    return [c.path for a in earlier for c in a.checkpoints[-KEEP:]][::-1]
+    return [c.path for a in earlier for c in a.checkpoints][::-1]

@@ -4,6 +4,7 @@ import hmac
 import json
 from collections.abc import Callable
 from dataclasses import fields
+from datetime import timedelta
 from typing import Any, cast
 
 from sqlalchemy.orm import Session
@@ -15,15 +16,17 @@ from starlette.routing import Route
 
 from blocks.errors import BlockError
 from blocks.records import attempt as verbs
+from blocks.records import checkpoints
 from blocks.records.database import Records
 from blocks.records.errors import BadValue, ClaimedTwice, Fenced, NotAllowed, NotUnderstood, RecordsAway
-from blocks.records.tables import Attempt
+from blocks.records.tables import Attempt, now
 from blocks.records.transitions import note
 from blocks.records.words import Phase, TrainingState
 from flows.controller.assign import Assigner, Unassignable
 from flows.controller.pulse import Pulse
 from flows.training import attempts
-from flows.training.keeper import KEEP
+from flows.training.going_on import go_on
+from flows.training.spec import TrainingSpec
 from flows.training.verdict import Cause, Evidence
 
 Body = dict[str, Any]
@@ -153,7 +156,17 @@ def _run(session: Session, attempt: Attempt, _body: Body) -> Body:
 
 def _checkpoint(session: Session, attempt: Attempt, body: Body) -> Body:
     number, files, size = (int(body[key]) for key in ("number", "files", "bytes"))
-    verbs.checkpoint(session, attempt, number, str(body["path"]), files=files, size=size, keep=KEEP)
+    keep = TrainingSpec.model_validate(attempt.training.request).checkpoints_kept
+    taken_at = now() - timedelta(seconds=max(0.0, float(body.get("age_seconds", 0))))
+    checkpoints.committed(
+        session, attempt, number, str(body["path"]), files=files, size=size, keep=keep, taken_at=taken_at
+    )
+    return {}
+
+
+def _resumed(session: Session, attempt: Attempt, body: Body) -> Body:
+    differs = [str(one) for one in body.get("differs", [])]
+    go_on(session, attempt, str(body["path"]), is_verified=bool(body["is_verified"]), differs=differs)
     return {}
 
 
@@ -199,6 +212,7 @@ def _evidence(body: Body) -> Evidence:
 VERBS: dict[str, Verb] = {
     "beat": _beat,
     "run": _run,
+    "resumed": _resumed,
     "checkpoint": _checkpoint,
     "warn": _warn,
     "stage-out": _stage_out,

@@ -1,148 +1,146 @@
-"""Checkpoints: how a folder is committed, and how it comes back verified.
+"""Checkpoints: how the folders of an attempt are committed, and how they come back verified.
 
 A commit is files, then a manifest (path, size, sha256), then a marker that only the first writer gets:
 `…/attempt-1/checkpoint-3/…`, `…/checkpoint-3.manifest.json`, `…/checkpoint-3.committed`. Without its marker a
-checkpoint is never resumed from.
+checkpoint is never resumed from. Of several instances the files lie in `…/checkpoint-3/instance-0/…` and so on, under
+one manifest and one marker: it is there when every instance's part is.
 """
 
 import contextlib
 import hashlib
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from blocks.errors import Permanent
-from blocks.storage.errors import AlreadyThere, BadPath, NotFound
+from blocks.storage.errors import AlreadyThere
 from blocks.storage.location import DERIVED_LIMIT, Location, parse
-from blocks.storage.os_errors import os_faults
 from blocks.storage.storage import Storage
-from blocks.storage.store import Progress
-from blocks.storage.walk import walk
-
-Signature = Mapping[str, tuple[int, int]]
-"""Relative path to size (bytes) and modification time (ns) of every file of a folder."""
-
-MANIFEST_LIMIT = 1 << 28
-"""Bytes of a manifest: enough for as many files as a walk finds."""
+from blocks.storage.store import THREADS, Progress
+from flows.training.manifest import Listed, Manifest, beside, files_of, read_manifest, share_of, verify
+from flows.training.provenance import Provenance
+from flows.training.snapshot import Part, prefix_of
 
 OWN_FOLDER = re.compile(r"tr-[0-9a-f]{12}/")
 """What the platform itself puts below a checkpoint path: a folder a training."""
 
 
-class Damaged(Permanent):
-    """A checkpoint's files are not what its manifest says."""
+@dataclass(frozen=True)
+class Known:
+    """A checkpoint of which it is known where it lies and what it consists of."""
 
-
-class Listed(BaseModel):
-    """A file of a manifest: its path below the checkpoint, its size in bytes and its sha256."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
-    path: str
-    size: int
-    sha256: str
-
-
-class Manifest(BaseModel):
-    """What a checkpoint consists of, and which attempt made it."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
-    attempt: str
-    number: int
-    files: list[Listed]
+    place: Location
+    manifest: Manifest
 
 
 @dataclass(frozen=True)
 class Committed:
-    """A checkpoint whose marker is written. Size in bytes; `left_out` names what could not be sent, and why."""
+    """A checkpoint whose marker is written.
+
+    Sizes are bytes; `unchanged` of them were there already, in an earlier one. `left_out` names what could not be sent,
+    and why.
+    """
 
     number: int
     path: str
     files: int
     bytes: int
+    unchanged: int = 0
     left_out: tuple[str, ...] = ()
+    taken_at: datetime | None = None
 
 
-@dataclass(frozen=True)
-class Look:
-    """What an upload would find in a folder: its files, and what it would leave out, each as `path: reason`."""
-
-    files: Signature
-    left_out: tuple[str, ...]
-
-
-def look(folder: Path) -> Look:
-    """Return what lies in a folder now; links that stay in it are followed, what vanishes meanwhile is not there.
-
-    Raises:
-        blocks.storage.errors.StorageError: a folder cannot be listed, or has too many files.
-    """
-    left_out: list[str] = []
-    found: dict[str, tuple[int, int]] = {}
-    if folder.is_dir():
-        with os_faults(folder, "look through"):
-            for file in walk(folder, folder, lambda key, reason: left_out.append(f"{key}: {reason}")):
-                found[file.key] = (file.status.st_size, file.status.st_mtime_ns)
-    return Look(dict(sorted(found.items())), tuple(left_out))
-
-
-def signature(folder: Path) -> Signature:
-    """Return the files that lie in a folder now."""
-    return look(folder).files
-
-
-def manifest_of(folder: Path, path: Location, attempt_id: str, number: int) -> bytes:
-    """Return the manifest of a snapshot that is sent to a path."""
-    said = Manifest(attempt=attempt_id, number=number, files=files_of(folder, path))
-    return json.dumps(said.model_dump(), indent=1, sort_keys=True).encode()
-
-
-def files_of(folder: Path, path: Location) -> list[Listed]:
-    """Return every file that an upload to a path takes, with its size in bytes and its sha256."""
-    return [
-        Listed(path=name, size=size, sha256=digest(folder / name))
-        for name, (size, _) in signature(folder).items()
-        if _can_be_sent(path, name)
+def manifest_of(
+    parts: Sequence[Part],
+    place: Location,
+    attempt_id: str,
+    number: int,
+    *,
+    instances: int = 1,
+    taken_at: datetime | None = None,
+    made_from: Provenance | None = None,
+) -> Manifest:
+    """Return the manifest of parts that are sent to a place."""
+    files = [
+        Listed(path=part.prefix + file.path, size=file.size, sha256=file.sha256)
+        for part in parts
+        for file in files_of(part.folder, _place_of(part, place), leaving=part.others())
     ]
+    return Manifest(
+        attempt=attempt_id, number=number, files=files, instances=instances, taken_at=taken_at, made_from=made_from
+    )
 
 
-def _can_be_sent(path: Location, name: str) -> bool:
-    try:
-        return bool(path / name)
-    except BadPath:
-        return False
+def _place_of(part: Part, place: Location) -> Location:
+    return place / part.prefix if part.prefix else place
 
 
-def digest(file: Path) -> str:
-    """Return a file's sha256."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def commit(
+    storage: Storage, parts: Sequence[Part], place: Location, manifest: Manifest, before: Known | None = None
+) -> Committed:
+    """Send parts that stay as they are, and commit them. Run again after a kill it ends in the same place.
 
-
-def beside(path: Location, suffix: str) -> Location:
-    """Return the object beside a checkpoint's folder: its manifest or its marker."""
-    return parse(str(path).rstrip("/") + suffix, DERIVED_LIMIT)
-
-
-def commit(storage: Storage, folder: Path, path: Location, attempt_id: str, number: int) -> Committed:
-    """Send a snapshot and commit it. Run again after a kill it ends in the same place.
+    Args:
+        storage: which knows the place.
+        parts: whose files go there, each below its prefix.
+        place: the checkpoint's folder.
+        manifest: what the parts consist of.
+        before: an earlier checkpoint: files that it has already are copied where they lie and not sent again.
 
     Raises:
         blocks.storage.errors.StorageError: a file, the manifest or the marker could not be written.
     """
-    manifest = manifest_of(folder, path, attempt_id, number)
-    sent = storage.upload(folder, path)
-    storage.write(beside(path, ".manifest.json"), manifest)
+    there = _copy_unchanged(storage, place, manifest, before) if before else {}
+    left_out: list[str] = []
+    for part in parts:
+        skipped = {path.removeprefix(part.prefix) for path in there if path.startswith(part.prefix)} | part.others()
+        sent = storage.upload(part.folder, _place_of(part, place), skip=skipped.__contains__)
+        left_out += [f"{part.prefix}{told}" for told in sent.skipped]
+    said = manifest.to_json()
+    storage.write(beside(place, ".manifest.json"), said)
     with contextlib.suppress(AlreadyThere):  # ours, from before a kill: nobody else writes below this attempt
-        storage.write(beside(path, ".committed"), hashlib.sha256(manifest).hexdigest().encode(), only_if_absent=True)
-    return Committed(number, str(path), sent.files, sent.bytes, sent.skipped)
+        storage.write(beside(place, ".committed"), hashlib.sha256(said).hexdigest().encode(), only_if_absent=True)
+    return Committed(
+        number=manifest.number,
+        path=str(place),
+        files=len(manifest.files),
+        bytes=manifest.size,
+        unchanged=sum(there.values()),
+        left_out=tuple(left_out),
+        taken_at=manifest.taken_at,
+    )
 
 
-def fetch(storage: Storage, path: str, into: Path, progress: Progress | None = None) -> bool:
-    """Bring what a person gave into a folder; True where it carries our manifest and was verified against it.
+def _copy_unchanged(storage: Storage, place: Location, manifest: Manifest, before: Known) -> dict[str, int]:
+    """Copy what an earlier checkpoint has already; returns the size of each file by its path in this one."""
+    known = {(file.sha256, file.size): before.place / file.path for file in before.manifest.files}
+    sources = {file: known[file.sha256, file.size] for file in manifest.files if (file.sha256, file.size) in known}
+
+    def copied(file: Listed) -> bool:
+        try:
+            storage.copy(sources[file], place / file.path)
+        except Permanent:  # gone, or more than this store copies: it is sent
+            return False
+        return True
+
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="unchanged") as pool:
+        done = list(pool.map(copied, sources))
+    return {file.path: file.size for file, was in zip(sources, done, strict=True) if was}
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What an instance was handed: of a checkpoint of ours its manifest (else None), and the paths of others' files."""
+
+    manifest: Manifest | None
+    borrowed: frozenset[str] = frozenset()
+
+
+def fetch(storage: Storage, path: str, into: Path, index: int = 0, progress: Progress | None = None) -> Fetched:
+    """Bring what a person gave into a folder; what carries our manifest is verified against it.
 
     A folder without our manifest is handed over as it is; trainings' own folders below it (`tr-…`) are left out.
 
@@ -153,13 +151,14 @@ def fetch(storage: Storage, path: str, into: Path, progress: Progress | None = N
     # Beside a whole container or mount there is nothing.
     if not place.key or storage.stat(beside(place, ".committed")) is None:
         storage.download(place, into, progress, skip=lambda name: OWN_FOLDER.match(name) is not None)
-        return False
-    fetch_committed(storage, path, into, progress)
-    return True
+        return Fetched(None)
+    return fetch_committed(storage, path, into, index, progress)
 
 
-def fetch_committed(storage: Storage, path: str, into: Path, progress: Progress | None = None) -> None:
-    """Bring a committed checkpoint's files into a folder, and verify them.
+def fetch_committed(
+    storage: Storage, path: str, into: Path, index: int = 0, progress: Progress | None = None
+) -> Fetched:
+    """Bring what an instance is handed of a committed checkpoint into a folder, and verify it.
 
     Raises:
         Damaged: its marker, or a file, is missing or is not what the manifest says; the file is named.
@@ -167,46 +166,20 @@ def fetch_committed(storage: Storage, path: str, into: Path, progress: Progress 
     """
     place = parse(path, DERIVED_LIMIT)
     manifest = read_manifest(storage, place)
-    listed = {file.path for file in manifest.files}
+    share = share_of(manifest, index)
     # What somebody has put below it since is no part of it.
-    storage.download(place, into, progress, skip=lambda name: name not in listed)
-    verify(into, manifest, path)
+    for other in range(manifest.instances):
+        prefix = prefix_of(other, manifest.instances)
+        wanted = {name for name, file in share.items() if file.path == f"{prefix}{name}"}
+        if wanted:
+            storage.download(place / prefix if prefix else place, into, progress, skip=_none_but(wanted))
+    verify(into, share, path)
+    own = prefix_of(index, manifest.instances)
+    return Fetched(manifest, frozenset(name for name, file in share.items() if file.path != f"{own}{name}"))
 
 
-def read_manifest(storage: Storage, place: Location) -> Manifest:
-    """Return the manifest of a committed checkpoint.
-
-    Raises:
-        Damaged: there is no marker, or the manifest is not the one that was committed, or is not one at all.
-        blocks.storage.errors.NotFound: there is no manifest.
-    """
-    try:
-        marker = storage.read(beside(place, ".committed"))
-    except NotFound:
-        raise Damaged(f"The checkpoint {place} has no marker: it was deleted, or never committed.") from None
-    said = storage.read(beside(place, ".manifest.json"), MANIFEST_LIMIT)
-    if hashlib.sha256(said).hexdigest().encode() != marker.strip():
-        raise Damaged(f"The manifest of the checkpoint {place} is not the one that was committed.")
-    try:
-        return Manifest.model_validate_json(said)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"])) or "its text"
-        raise Damaged(f"The manifest of the checkpoint {place} is not one: {where}: {fault['msg']}.") from None
-
-
-def verify(folder: Path, manifest: Manifest, name: str) -> None:
-    """Compare a folder with a manifest.
-
-    Raises:
-        Damaged: a file is missing or differs.
-    """
-    for listed in manifest.files:
-        file = folder / listed.path
-        if not file.is_file():
-            raise Damaged(f"The checkpoint {name} lacks its file {listed.path}.")
-        if file.stat().st_size != listed.size or digest(file) != listed.sha256:
-            raise Damaged(f"The file {listed.path} of the checkpoint {name} is not what was committed.")
+def _none_but(wanted: set[str]) -> Callable[[str], bool]:
+    return lambda name: name not in wanted
 
 
 def forget(storage: Storage, path: Location) -> None:

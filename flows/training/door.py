@@ -4,8 +4,9 @@ import json
 import logging
 import secrets
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from blocks.errors import Permanent, Temporary
 from blocks.records.words import Wish
 from flows.training.assignment import Assignment
+from flows.training.checkpoint import Committed
 from flows.training.verdict import Evidence
 
 BEAT_SECONDS = 2.0
@@ -74,9 +76,16 @@ class Door:
         """Tell that the script has ended, and how."""
         self._tell("stage-out", evidence, PATIENCE_SECONDS)
 
-    def checkpoint(self, number: int, path: str, files: int, size: int) -> None:
-        """Tell of a checkpoint that has been committed; size in bytes."""
-        self._call("checkpoint", {"number": number, "path": path, "files": files, "bytes": size})
+    def resumed(self, path: str, *, is_verified: bool, differs: Sequence[str]) -> None:
+        """Tell from which checkpoint the attempt goes on (none: an empty text), and what is different from then."""
+        with suppress(DoorClosed):  # it goes on all the same; the log has it
+            self._call("resumed", {"path": path, "is_verified": is_verified, "differs": list(differs)})
+
+    def checkpoint(self, done: Committed) -> None:
+        """Tell of a checkpoint that has been committed."""
+        age = (datetime.now(UTC) - done.taken_at).total_seconds() if done.taken_at else 0.0
+        said = {"number": done.number, "path": done.path, "files": done.files, "bytes": done.bytes}
+        self._call("checkpoint", said | {"age_seconds": max(0.0, age)})
 
     def warn(self, message: str) -> None:
         """Write an event that a person should see; where the controller is away it is only in the log."""

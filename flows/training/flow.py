@@ -17,7 +17,7 @@ from flows.forms import Forms
 from flows.names import Description, PathText, PathTextOrNone, ResourceName
 from flows.training import board, work
 from flows.training.fields import MOST_DATA_SETS, DataSet, EntryPoint
-from flows.training.spec import MOST_INSTANCES, MOST_PROCESSES, MOST_STORAGE_GB
+from flows.training.spec import MOST_CHECKPOINTS, MOST_INSTANCES, MOST_PROCESSES, MOST_STORAGE_GB
 
 State = Annotated[str, Field(json_schema_extra={"enum": [*TrainingState]})]  # a drop-down in Prefect's form
 
@@ -34,6 +34,7 @@ async def create_training(  # noqa: PLR0913, PLR0917 (a form has as many fields 
     hyperparameters: dict[str, str] = {},  # noqa: B006 (Prefect shows a JSON editor for it)
     data_sets: Annotated[list[DataSet], Field(max_length=MOST_DATA_SETS)] = [],  # noqa: B006
     checkpoint_path: PathTextOrNone = "",
+    checkpoints_kept: Annotated[int, Field(ge=1, le=MOST_CHECKPOINTS)] = 3,
     description: Description = "",
     tags: dict[str, str] = {},  # noqa: B006
     maximum_time: Annotated[str, Field(pattern=r"^\d+h(\d+m)?$|^\d+m$")] = "720h",
@@ -58,6 +59,7 @@ async def create_training(  # noqa: PLR0913, PLR0917 (a form has as many fields 
         hyperparameters: Names and values; your script gets each as --{name} {value}.
         data_sets: At most 10 named inputs; your script finds each at EM_DATASET_{NAME}.
         checkpoint_path: The folder that checkpoints are read from and written to; empty keeps none.
+        checkpoints_kept: How many of its newest checkpoints are kept.
         description: What it is about, at most 255 characters.
         tags: At most 10 names with a value each.
         maximum_time: How long it may run, as in 720h, 90m or 1h30m; 720 hours at most.

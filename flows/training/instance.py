@@ -18,6 +18,7 @@ from blocks.storage.storage import Storage
 from blocks.storage.store import Progress
 from flows.decided import Decided
 from flows.training.assignment import Assignment
+from flows.training.checkpoint import Known
 from flows.training.contract import Folders, Rank
 from flows.training.door import Door
 from flows.training.verdict import LAST_LINES, LINE_CHARACTERS, Cause, cut
@@ -65,6 +66,7 @@ class Instance:
     log: ScriptLog
     door: Door
     stop: threading.Event = field(default_factory=threading.Event)
+    resumed: Known | None = None  # the checkpoint of ours that it goes on from
     furthest: int = 0  # how many bytes of the transfer at hand any try has brought
 
     @property

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from blocks.storage.location import DERIVED_LIMIT, Location, parse
-from flows.training.checkpoint import files_of
 from flows.training.instance import Instance
+from flows.training.manifest import files_of
 
 
 def marker(output: str) -> Location:

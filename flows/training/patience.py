@@ -9,9 +9,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exp
 
 from blocks.errors import BlockError, Temporary
 from blocks.storage.errors import NoSpace, StorageError
-from flows.training.checkpoint import Damaged
 from flows.training.door import END_SECONDS
 from flows.training.instance import Instance, StepFailed
+from flows.training.manifest import Damaged
 from flows.training.verdict import Cause
 
 PAUSE_SECONDS = 20.0  # the longest between two tries

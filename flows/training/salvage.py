@@ -3,21 +3,26 @@
 Called for attempts that have ended and of which nothing runs any more, before their folders are removed.
 """
 
-from pathlib import Path
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from blocks.platform import Platform
-from blocks.records import attempt as verbs
-from blocks.records import trainings
-from blocks.records.tables import Attempt
+from blocks.records import checkpoints, trainings
+from blocks.records.tables import Attempt, Training
 from blocks.records.words import TERMINAL, TrainingState
 from blocks.storage.errors import NotFound
 from blocks.storage.location import DERIVED_LIMIT, Location, parse
 from blocks.storage.storage import Storage
-from flows.training.assignment import checkpoints_of, output_of, work_folder
-from flows.training.checkpoint import Committed, Damaged, commit, files_of, forget, read_manifest, signature
-from flows.training.keeper import KEEP
+from flows.training.assignment import checkpoint_root, checkpoints_of, output_of, work_folder
+from flows.training.checkpoint import Committed, Known, commit, forget, manifest_of
+from flows.training.manifest import Damaged, are_same, read_manifest
 from flows.training.model import marker
+from flows.training.snapshot import Part, look_at
 from flows.training.spec import TrainingSpec
+from flows.training.start import copy_folder, part_of, read_start
+
+CHECKPOINT = re.compile(r"attempt-(?P<attempt>[0-9]+)/checkpoint-[0-9]+")
 
 
 def withdraw_model(platform: Platform, attempt_id: str) -> None:
@@ -42,7 +47,10 @@ def withdraw_model(platform: Platform, attempt_id: str) -> None:
 
 
 def salvage(platform: Platform, attempt_id: str) -> None:
-    """Commit what lies in an attempt's checkpoint folder if that is newer than its training's last checkpoint.
+    """Commit what an attempt left on this machine and is newer than its training's last checkpoint.
+
+    What the run had copied as one whole, to send it, is a checkpoint. What lies in the script's own folders may be
+    torn, as the script was killed while it wrote: it is kept for a person, but no next attempt must go on from it.
 
     Raises:
         blocks.storage.errors.StorageError: it could not be sent.
@@ -52,43 +60,91 @@ def salvage(platform: Platform, attempt_id: str) -> None:
         training = attempt.training
         has_completed = trainings.has_been(session, training, TrainingState.COMPLETE)
         known = [c.path for a in training.attempts if a.number <= attempt.number for c in a.checkpoints]
-    spec = TrainingSpec.model_validate(training.request)
-    root = checkpoints_of(spec, training.id, attempt.number)
-    folder = work_folder(platform.settings.home, attempt.id) / "instance-0" / "checkpoint"
-    if not root or has_completed or not signature(folder):
+    left = Left(platform, attempt, TrainingSpec.model_validate(training.request), known)
+    if not left.root or not (known or left.is_anything()):
         return
-    storage = platform.afresh().storage
-    number = max((c.number for c in attempt.checkpoints), default=0)
-    if untold := committed_at(storage, _place(root, number + 1), attempt.id, number + 1):
-        _tell(platform, attempt.id, untold)
-        known, number = [*known, untold.path], number + 1
-    is_new = not known or not _is_same(storage, folder, known[-1])
-    if is_new and (training.state in TERMINAL or is_whole(folder)):
-        number += 1
-        place = _place(root, number)
-        forget(storage, place)  # what the run had sent of its own next one is not this
-        _tell(platform, attempt.id, commit(storage, folder, place, attempt.id, number))
-    for old in outlived(number):
-        forget(storage, _place(root, old))
+    if not has_completed:
+        left.keep_untold()
+        left.keep([Part(left.copy)])
+        if training.state in TERMINAL:
+            left.keep(left.parts)
+    _forget_unknown(platform, left.storage, attempt)
 
 
-def outlived(newest: int) -> range:
-    """Return the numbers that the records hold no more, and whose files may still be there.
+class Left:
+    """What an attempt that has ended left in its folder, and how its training's checkpoints go on from there."""
 
-    Two: up to two were told of here, or one here and one by a run that was killed before it deleted the oldest.
-    """
-    return range(max(1, newest - KEEP - 1), newest - KEEP + 1)
+    def __init__(self, platform: Platform, attempt: Attempt, spec: TrainingSpec, known: Sequence[str]) -> None:
+        self.root = checkpoints_of(spec, attempt.training_id, attempt.number)
+        self.storage = platform.afresh().storage
+        folder, count = work_folder(platform.settings.home, attempt.id), spec.instance_count
+        self.parts = [part_of(folder / f"instance-{index}", index, count) for index in range(count)]
+        self.copy = copy_folder(folder)
+        self._platform, self._attempt, self._spec = platform, attempt, spec
+        self._number = max(attempt.commits, *(c.number for c in attempt.checkpoints), 0)
+        self._last = known[-1] if known else ""
+
+    def is_anything(self) -> bool:
+        """Say whether there are files of a checkpoint."""
+        return bool(look_at([*self.parts, Part(self.copy)]).files)
+
+    def keep_untold(self) -> None:
+        """Tell of a checkpoint that was committed by a run that was killed before it could."""
+        number = self._number + 1
+        if untold := committed_at(self.storage, _place(self.root, number), self._attempt.id, number):
+            self._tell(untold)
+
+    def keep(self, parts: Sequence[Part]) -> None:
+        """Commit what lies there, unless that is what the last checkpoint has."""
+        number = self._number + 1
+        place = _place(self.root, number)
+        before = _known(self.storage, self._last) if self._last else None
+        manifest = manifest_of(
+            parts,
+            place,
+            self._attempt.id,
+            number,
+            instances=len(self.parts),
+            taken_at=_newest(parts),
+            made_from=read_start(self.parts[0].folder.parent).made_from,
+        )
+        if manifest.files and not (before and are_same(manifest.files, before.manifest.files)):
+            forget(self.storage, place)  # what the run had sent of its own next one is not this
+            self._tell(commit(self.storage, parts, place, manifest, before))
+
+    def _tell(self, done: Committed) -> None:
+        with self._platform.records.writing() as session:
+            fresh = session.get(Attempt, self._attempt.id)
+            if fresh is not None:
+                checkpoints.committed(
+                    session,
+                    fresh,
+                    done.number,
+                    done.path,
+                    files=done.files,
+                    size=done.bytes,
+                    keep=self._spec.checkpoints_kept,
+                    taken_at=done.taken_at,
+                )
+        self._number, self._last = done.number, done.path
+
+
+def _newest(parts: Sequence[Part]) -> datetime:
+    """Return when the last of the files was written."""
+    moments = [nanoseconds for _, nanoseconds in look_at(parts).files.values()]
+    return datetime.fromtimestamp(max(moments, default=0) / 1e9, UTC)
 
 
 def _place(root: str, number: int) -> Location:
     return parse(f"{root}/checkpoint-{number}", DERIVED_LIMIT)
 
 
-def _tell(platform: Platform, attempt_id: str, done: Committed) -> None:
-    with platform.records.writing() as session:
-        fresh = session.get(Attempt, attempt_id)
-        if fresh is not None:
-            verbs.checkpoint(session, fresh, done.number, done.path, files=done.files, size=done.bytes, keep=KEEP)
+def _known(storage: Storage, path: str) -> Known | None:
+    place = parse(path, DERIVED_LIMIT)
+    try:
+        return Known(place, read_manifest(storage, place))
+    except (NotFound, Damaged):
+        return None
 
 
 def committed_at(storage: Storage, place: Location, attempt_id: str, number: int) -> Committed | None:
@@ -96,28 +152,33 @@ def committed_at(storage: Storage, place: Location, attempt_id: str, number: int
 
     Its marker is that of its manifest, its manifest is the attempt's, and every file is there with its size.
     """
-    try:
-        manifest = read_manifest(storage, place)
-    except (NotFound, Damaged):
+    known = _known(storage, str(place))
+    if known is None or known.manifest.attempt != attempt_id:
         return None
-    if manifest.attempt != attempt_id:
-        return None
+    manifest = known.manifest
     there = {entry.key: entry.size for entry in storage.entries(place)}
     sizes = {file.path: file.size for file in manifest.files}
-    return Committed(number, str(place), len(sizes), sum(sizes.values())) if sizes.items() <= there.items() else None
+    if not sizes.items() <= there.items():
+        return None
+    return Committed(number, str(place), len(sizes), manifest.size, taken_at=manifest.taken_at)
 
 
-def is_whole(folder: Path) -> bool:
-    """Say whether what lies there was taken by the run as one whole: its copy, on its way when it died, is the same.
+def _forget_unknown(platform: Platform, storage: Storage, attempt: Attempt) -> None:
+    """Delete checkpoints of this attempt, and of those before it, that the records do not hold (any more).
 
-    A script that was killed while it wrote leaves a torn checkpoint, and a next attempt must not go on from that.
+    A run that is killed between telling of a new one and deleting the oldest leaves that.
     """
-    return signature(folder) == signature(folder.parent / "checkpoint-copy")
+    with platform.records.reading() as session:
+        training = session.get_one(Training, attempt.training_id)
+        known = {c.path for a in training.attempts for c in a.checkpoints}
+    root = f"{checkpoint_root(training.request['checkpoint_path'])}/{training.id}"
+    for number, path in _there(storage, root):
+        if number <= attempt.number and path not in known:
+            forget(storage, parse(path, DERIVED_LIMIT))
 
 
-def _is_same(storage: Storage, folder: Path, path: str) -> bool:
-    place = parse(path, DERIVED_LIMIT)
-    try:
-        return read_manifest(storage, place).files == files_of(folder, place)
-    except (NotFound, Damaged):
-        return False
+def _there(storage: Storage, root: str) -> set[tuple[int, str]]:
+    """Return the checkpoints of which anything lies in a training's folder: the number of the attempt, and the path."""
+    keys = (entry.key for entry in storage.entries(parse(f"{root}/", DERIVED_LIMIT)))
+    found = filter(None, map(CHECKPOINT.match, keys))
+    return {(int(one["attempt"]), f"{root}/{one.group()}") for one in found}

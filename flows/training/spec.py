@@ -26,6 +26,7 @@ from flows.training.fields import (
 MOST_INSTANCES = 10
 MOST_PROCESSES = 64
 MOST_STORAGE_GB = 10_240
+MOST_CHECKPOINTS = 100
 
 
 def _no_truth_value(value: object) -> object:
@@ -54,6 +55,7 @@ class TrainingSpec(BaseModel):
     data_sets: tuple[DataSet, ...] = ()
     output_path: PathText
     checkpoint_path: PathTextOrNone = ""
+    checkpoints_kept: WholeNumber = Field(3, ge=1, le=MOST_CHECKPOINTS)
     maximum_time: MaximumTime = "720h"
     log_management: bool = True
     tags: Tags = {}
@@ -90,8 +92,9 @@ def warnings(spec: TrainingSpec) -> list[str]:
     """Say what a training that can be made will not do, and its sender may expect."""
     if spec.instance_count == 1:
         return []
-    kept = "the model, the checkpoints and TensorBoard's files are taken from instance 0 alone"
-    return [f"{kept}; what the script writes on the other {spec.instance_count - 1} is not kept."]
+    kept = "the model and TensorBoard's files are taken from instance 0 alone"
+    others = f"what the script writes there on the other {spec.instance_count - 1} is not kept"
+    return [f"{kept}; {others}. Checkpoints are kept of all."]
 
 
 def digest(spec: TrainingSpec) -> str:

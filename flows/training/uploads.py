@@ -7,12 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from blocks.errors import Permanent, Temporary
+from blocks.pools import open_files
 from blocks.storage.location import DERIVED_LIMIT, parse
 from flows.markdown import size
-from flows.training.checkpoint import Committed, Signature, signature
+from flows.training.checkpoint import Committed
 from flows.training.instance import Instance
-from flows.training.keeper import Keeper
+from flows.training.keeper import Keeper, Kept
 from flows.training.mirror import mirror
+from flows.training.snapshot import Signature, signature
+from flows.training.start import copy_folder, part_of, read_start
 
 TICK_SECONDS = 1.0
 SCALARS_SECONDS = 15.0
@@ -30,12 +33,7 @@ class Uploads(threading.Thread):
         self._scalars_at = 0.0
         self._scalars_sent: Signature = {}
         self._told: set[str] = set()
-        self._keeper: Keeper | None = None
-        first = self._instance
-        if root := first.assignment.checkpoints:
-            self._keeper = Keeper(
-                first.storage, first.folders.checkpoint, root, first.assignment.attempt_id, self._tell
-            )
+        self._keeper = _keeper(instances, self._tell) if instances[0].assignment.checkpoints else None
 
     def run(self) -> None:
         """Go on until `finish`; a place that is away is tried again, and said once."""
@@ -93,7 +91,31 @@ class Uploads(threading.Thread):
         self._scalars_at, self._scalars_sent = time.monotonic(), current
 
     def _tell(self, kept: Committed) -> None:
-        self._instance.door.checkpoint(kept.number, kept.path, kept.files, kept.bytes)
-        self._instance.log.say(f"checkpoint {kept.number}: {kept.files} file(s), {size(kept.bytes)}, committed")
+        self._instance.door.checkpoint(kept)
+        unchanged = f", {size(kept.unchanged)} of it unchanged" if kept.unchanged else ""
+        self._instance.log.say(
+            f"checkpoint {kept.number}: {kept.files} file(s), {size(kept.bytes)}{unchanged}, committed"
+        )
         for left_out in kept.left_out:
             self._instance.log.say(f"not in checkpoint {kept.number}: {left_out}", "WARNING")
+
+
+def _keeper(instances: Sequence[Instance], tell: Callable[[Committed], None]) -> Keeper:
+    first = instances[0]
+    assignment = first.assignment
+    folders = [one.folders.checkpoint for one in instances]
+    return Keeper(
+        first.storage,
+        [part_of(one.root, one.rank.index, one.rank.count) for one in instances],
+        copy_folder(first.root.parent),
+        Kept(
+            assignment.attempt_id,
+            assignment.checkpoints,
+            assignment.spec.checkpoints_kept,
+            earlier=assignment.resume_from[::-1],
+            before=first.resumed,
+            made_from=read_start(first.root).made_from,
+        ),
+        tell,
+        lambda: open_files.is_being_written(assignment.attempt_id, folders),
+    )

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 
 from blocks import settings
 from blocks.platform import Platform
+from blocks.records import attempt as verbs
 from blocks.records import experiments, trainings
 from blocks.records.database import Records
-from blocks.records.tables import Attempt
+from blocks.records.tables import Attempt, now
 from blocks.records.transitions import transition
 from blocks.records.words import ExperimentState, TrainingState
 
@@ -111,6 +113,33 @@ def attempt_of(here: Platform) -> Callable[[str], Attempt]:
             return row
 
     return found
+
+
+@pytest.fixture
+def ended(here: Platform, make: Callable[..., str]) -> Made:
+    """End an attempt, which left these files in its checkpoint folder; returns its id."""
+
+    def go(
+        to: TrainingState, files: dict[str, str], *, state: TrainingState = T.RUNNING, ago: float = 0, **fields: Any
+    ) -> str:
+        training_id = make(state, **fields)
+        with here.records.writing() as session:
+            attempt = verbs.grant(
+                session, trainings.find(session, training_id), machine="here", memory_bytes=1, gpus=[]
+            )
+            verbs.end(session, attempt, to, reason=None, message="", evidence={})
+            attempt.ended_at = now() - timedelta(seconds=ago)
+        folder = checkpoint_folder(here, attempt.id)
+        folder.mkdir(parents=True)
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        return attempt.id
+
+    return go
+
+
+def checkpoint_folder(here: Platform, attempt_id: str) -> Path:
+    return here.settings.home / "work" / attempt_id / "instance-0" / "checkpoint"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event
 
 from blocks.records import attempt as verbs
-from blocks.records import trainings
+from blocks.records import checkpoints, trainings
 from blocks.records.database import Records
 from blocks.records.errors import Fenced, NotAllowed
 from blocks.records.tables import Attempt
@@ -221,7 +221,9 @@ def test_a_checkpoint_told_twice_is_one(records: Records, claimed: str):
     with records.writing() as session:
         attempt = session.get(Attempt, claimed)
         for number in (1, 1, 2):
-            verbs.checkpoint(session, attempt, number, f"file:///c/checkpoint-{number}", files=3, size=1000, keep=3)
+            checkpoints.committed(
+                session, attempt, number, f"file:///c/checkpoint-{number}", files=3, size=1000, keep=3
+            )
     with records.reading() as session:
         assert [c.number for c in session.get(Attempt, claimed).checkpoints] == [1, 2]
 
@@ -231,7 +233,7 @@ def test_only_the_newest_checkpoints_are_kept(records: Records, claimed: str):
     for number in range(1, 51):
         with records.writing() as session:
             attempt = session.get(Attempt, claimed)
-            verbs.checkpoint(session, attempt, number, f"file:///c/{number}", files=1, size=1, keep=3)
+            checkpoints.committed(session, attempt, number, f"file:///c/{number}", files=1, size=1, keep=3)
     with records.reading() as session:
         attempt = session.get(Attempt, claimed)
         told = [e for e in trainings.events_of(session, "training", attempt.training_id) if "heckpoint" in e.message]

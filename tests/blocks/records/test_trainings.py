@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from blocks.records import attempt as verbs
-from blocks.records import experiments, trainings
+from blocks.records import checkpoints, experiments, trainings
 from blocks.records.database import Records
 from blocks.records.errors import Ambiguous, KeyReused, NotAllowed, NotFound
 from blocks.records.tables import Attempt, Checkpoint, Event, Experiment, Training
@@ -208,7 +208,7 @@ def test_forgetting_leaves_nothing(records: Records, make: Make):
     training_id = make()
     with records.writing() as session:
         attempt = verbs.grant(session, trainings.find(session, training_id), machine="", memory_bytes=1, gpus=[])
-        verbs.checkpoint(session, attempt, 1, "file:///c", files=1, size=1, keep=3)
+        checkpoints.committed(session, attempt, 1, "file:///c", files=1, size=1, keep=3)
     with records.writing() as session:
         trainings.forget(session, trainings.find(session, training_id))
     with records.reading() as session:

@@ -1,6 +1,6 @@
 """An instance of a training's attempt, with its folders and its log; its door leads nowhere."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,13 @@ class Told(Door):
         self.warnings: list[str] = []
         self.confirmed = 0
         self.runs = 0
+        self.went_on: list[tuple[str, bool, list[str]]] = []
 
     def run(self) -> None:
         self.runs += 1
+
+    def resumed(self, path: str, *, is_verified: bool, differs: Sequence[str]) -> None:
+        self.went_on.append((path, is_verified, list(differs)))
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)

@@ -8,6 +8,7 @@ import pytest
 
 from blocks.platform import Platform
 from blocks.records import attempt as verbs
+from blocks.records import checkpoints as committing
 from blocks.records import trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.transitions import transition
@@ -26,7 +27,7 @@ def recorded(here: Platform, training_id: str, history: History, checkpoints: in
         for reason, kept in [*history, ("", checkpoints)]:
             attempt = verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[])
             for number in range(kept):
-                verbs.checkpoint(session, attempt, number + 1, f"file:///c/{number}", files=1, size=1, keep=3)
+                committing.committed(session, attempt, number + 1, f"file:///c/{number}", files=1, size=1, keep=3)
             if reason:
                 evidence = {"suspended": True} if reason == "SUSPENDED" else {}
                 word = R.INTERRUPTED if reason == "SUSPENDED" else R(reason)
@@ -85,7 +86,7 @@ def test_who_ran_for_a_while_came_further(here, make):
         second = attempt.training.attempts[1]
         second.running_at = second.ended_at - attempts.FURTHER
         assert attempts.no_further(attempt) == 1
-        verbs.checkpoint(session, attempt, 1, "file:///c/1", files=1, size=1, keep=3)
+        committing.committed(session, attempt, 1, "file:///c/1", files=1, size=1, keep=3)
         attempt.running_at = now() - attempts.FURTHER
         assert attempts.no_further(attempt) == 0
 

@@ -17,6 +17,7 @@ from blocks.records.words import TrainingState, Wish
 from flows.controller.assign import Assigner
 from flows.controller.door import app
 from flows.training import door as doors
+from flows.training.checkpoint import Committed
 from flows.training.door import Door, DoorClosed, GivenUp, NotUnderstood
 from flows.training.instance import ScriptLog
 from flows.training.verdict import LAST_LINES, Cause, Evidence
@@ -63,7 +64,7 @@ def wait_for(true: Callable[[], object]) -> None:
 def test_an_attempt_from_claim_to_end(door: Door, attempt_of: Callable, attempt_id: str):
     """Every verb in its turn; the end answers what became of the training."""
     door.run()
-    door.checkpoint(1, "file:///c/1", 2, 3)
+    door.checkpoint(Committed(1, "file:///c/1", 2, 3))
     door.warn("Warning: odd")
     evidence = Evidence(Cause.EXIT, exit_code=0, last_lines=("done",))
     door.stage_out(evidence)
@@ -102,7 +103,7 @@ def test_an_attempt_that_was_given_up_notices(here: Platform, door: Door, attemp
             verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
         assert door.given_up.wait(10)
     with pytest.raises(GivenUp):
-        door.checkpoint(1, "file:///c/1", 1, 1)
+        door.checkpoint(Committed(1, "file:///c/1", 1, 1))
 
 
 def test_a_controller_that_is_away_ends_nothing(attempt_id: str, monkeypatch: pytest.MonkeyPatch):

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +15,11 @@ from blocks.storage.errors import NoSpace
 from blocks.storage.location import Location, parse
 from blocks.storage.store import Entry
 from flows.training import staging
-from flows.training.checkpoint import commit
 from flows.training.instance import Instance, Interrupted, StepFailed
 from flows.training.job import cores
 from flows.training.staging import stage_in
 from flows.training.verdict import Cause
-from tests.flows.training.folders import fill, silent, texts
+from tests.flows.training.folders import silent, texts
 
 Made = Callable[..., Instance]
 OTHER = "tr-0123456789ab"
@@ -156,100 +154,6 @@ def test_links_that_lead_away_are_told_of(instance: Made, root: Path):
     stage_in(one, silent)
     assert list(texts(one.folders.source)) == ["train.py"]
     assert "secret.py" in one.door.warnings[0]
-
-
-def test_what_a_person_gives_is_the_checkpoint_input(instance: Made, root: Path):
-    """It is there to read, and nothing lies where the script writes."""
-    (root / "checkpoints" / "start.pt").write_text("weights")
-    one = instance()
-    stage_in(one, silent)
-    assert texts(one.folders.checkpoint_input) == {"start.pt": "weights"}
-    assert texts(one.folders.checkpoint) == {}
-
-
-def test_other_trainings_checkpoints_are_no_input(instance: Made, root: Path):
-    """A path where only trainings wrote is an empty input, and nothing is copied."""
-    other = root / "checkpoints" / "tr-0123456789ab" / "attempt-1" / "checkpoint-1"
-    other.mkdir(parents=True)
-    (other / "model.pt").write_text("theirs")
-    one = instance()
-    stage_in(one, silent)
-    assert texts(one.folders.checkpoint_input) == {}
-
-
-@pytest.fixture
-def resumed(instance: Made, tmp_path: Path) -> Instance:
-    """An instance that goes on from two committed checkpoints of an earlier attempt."""
-    one = instance()
-    for number in (1, 2):
-        path = f"{one.assignment.spec.checkpoint_path}/{one.assignment.training_id}/attempt-0/checkpoint-{number}"
-        saved = fill(tmp_path / f"saved-{number}", {"model.pt": b"epoch %d" % number, f"only-{number}": b""})
-        commit(one.storage, saved, parse(path, 2048), "a", number)
-        one.assignment.resume_from.insert(0, path)
-    return one
-
-
-def on_disk(path: str) -> Path:
-    return Path("/" + parse(path, 2048).key)
-
-
-def test_a_retry_goes_on_from_its_newest_checkpoint(resumed: Instance):
-    """It lies where the script reads and where it writes: both ways to go on find it."""
-    stage_in(resumed, silent)
-    for folder in (resumed.folders.checkpoint_input, resumed.folders.checkpoint):
-        assert texts(folder) == {"model.pt": "epoch 2", "only-2": ""}
-    assert resumed.door.warnings == []
-
-
-@pytest.mark.parametrize("what", ["damaged", "deleted", "without marker", "without manifest"])
-def test_a_checkpoint_that_is_not_whole_is_passed_over(resumed: Instance, what: str):
-    """The one before it is gone on from, unmixed; a warning names what was passed over, and why."""
-    newest = on_disk(resumed.assignment.resume_from[0])
-    if what == "damaged":
-        (newest / "model.pt").write_text("epoch 9")
-    elif what == "deleted":
-        shutil.rmtree(newest)
-    else:
-        Path(f"{newest}.{'committed' if what == 'without marker' else 'manifest.json'}").unlink()
-    stage_in(resumed, silent)
-    for folder in (resumed.folders.checkpoint_input, resumed.folders.checkpoint):
-        assert texts(folder) == {"model.pt": "epoch 1", "only-1": ""}
-    assert len(resumed.door.warnings) == 1
-    assert f"does not go on from {resumed.assignment.resume_from[0]}: " in resumed.door.warnings[0]
-
-
-def test_without_one_that_is_whole_it_starts_from_what_a_person_gave(resumed: Instance, root: Path):
-    """Or from nothing; it never fails for its own checkpoints, and a warning says that it starts without."""
-    (root / "checkpoints" / "start.pt").write_text("weights")
-    for path in resumed.assignment.resume_from:
-        (on_disk(path) / "model.pt").unlink()
-    stage_in(resumed, silent)
-    assert texts(resumed.folders.checkpoint_input) == {"start.pt": "weights"}
-    assert texts(resumed.folders.checkpoint) == {}
-    assert [f"checkpoint-{n}" in told for n, told in zip((2, 1), resumed.door.warnings, strict=False)] == [True, True]
-    assert "no checkpoint of this training is whole" in resumed.door.warnings[2]
-
-
-def test_a_damaged_checkpoint_that_a_person_gave_is_the_datas_fault(instance: Made, tmp_path: Path, root: Path):
-    """Only a person can give another; the file is named."""
-    place = f"file://{root}/checkpoints/{OTHER}/attempt-1/checkpoint-1"
-    one = instance(checkpoint_path=place)
-    commit(one.storage, fill(tmp_path / "saved", {"model.pt": b"m"}), parse(place, 2048), "a", 1)
-    (on_disk(place) / "model.pt").write_text("x")
-    with pytest.raises(StepFailed, match=r"model\.pt") as caught:
-        stage_in(one, silent)
-    assert caught.value.cause == Cause.DATA
-
-
-def test_another_trainings_checkpoint_is_gone_on_from_and_left_alone(instance: Made, tmp_path: Path, root: Path):
-    """It is the input, without what lies below it; what this training writes lies beside the other's folder."""
-    place = f"file://{root}/checkpoints/{OTHER}/attempt-1/checkpoint-1"
-    one = instance(checkpoint_path=place)
-    commit(one.storage, fill(tmp_path / "saved", {"model.pt": b"m"}), parse(place, 2048), "a", 1)
-    fill(on_disk(place) / "tr-ba9876543210" / "attempt-1" / "checkpoint-1", {"model.pt": b"a third's"})
-    stage_in(one, silent)
-    assert texts(one.folders.checkpoint_input) == {"model.pt": "m"}
-    assert one.assignment.checkpoints == f"file://{root}/checkpoints/{one.assignment.training_id}/attempt-1"
 
 
 @pytest.mark.parametrize("how", ["wish", "given up", "signal"])

@@ -7,7 +7,7 @@ import pytest
 
 from blocks.platform import Platform
 from blocks.records import attempt as verbs
-from blocks.records import trainings
+from blocks.records import checkpoints, trainings
 from blocks.records.tables import Attempt
 from blocks.records.words import TrainingState
 from flows.faults import Refused
@@ -93,7 +93,7 @@ def test_only_checkpoints_that_are_kept_are_shown(here: Platform, make: Callable
     with here.records.writing() as session:
         attempt = verbs.claim(session, attempt_id, "token", "run-1")
         for number in range(1, 6):
-            verbs.checkpoint(session, attempt, number, f"file:///c/checkpoint-{number}", files=1, size=1, keep=3)
+            checkpoints.committed(session, attempt, number, f"file:///c/checkpoint-{number}", files=1, size=1, keep=3)
     found = reading.read(here, training_id)
     assert found["checkpoints"] == [f"file:///c/checkpoint-{n}" for n in (3, 4, 5)]
     assert [c["number"] for c in found["attempts"][0]["checkpoints"]] == [3, 4, 5]

@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     """Add the columns and the table; what there is keeps its meaning."""
     with op.batch_alter_table("attempts") as table:
+        table.add_column(sa.Column("commits", sa.Integer(), nullable=False, server_default="0"))
         table.add_column(sa.Column("ran_seconds", sa.Float(), nullable=True))
         table.add_column(sa.Column("resumed_from", sa.String(length=512), nullable=False, server_default=""))
         table.add_column(sa.Column("seconds_lost", sa.Float(), nullable=True))
@@ -21,6 +22,8 @@ def upgrade() -> None:
     op.execute("UPDATE checkpoints SET taken_at = committed_at")
     with op.batch_alter_table("checkpoints") as table:
         table.alter_column("taken_at", existing_type=sa.DateTime(timezone=True), nullable=False)
+    newest = "SELECT coalesce(max(number), 0) FROM checkpoints WHERE checkpoints.attempt_id = attempts.id"
+    op.execute(f"UPDATE attempts SET commits = ({newest})")
     op.create_table(
         "repairs",
         sa.Column("id", sa.Integer(), nullable=False),
