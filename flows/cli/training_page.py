@@ -6,6 +6,7 @@ from typing import Any
 from flows.cli.output import AsJson, Cell, coloured, print_facts, print_json, print_table
 from flows.markdown import duration, moment
 from flows.training.verdict import named_signal
+from flows.training.view import went_on
 
 BRIEF = 60  # characters of what stands whole above
 
@@ -17,7 +18,7 @@ def print_page(found: dict[str, Any], as_json: AsJson) -> None:
     print_facts([*_state(found), *_request(found), *_results(found)], found["name"])
     told = [found["message"]]
     if found["attempts"]:
-        head = ("attempt", "phase", "machine", "running since (UTC)", "ended", "what")
+        head = ("attempt", "phase", "machine", "went on", "running since (UTC)", "ended", "what")
         lines: list[tuple[str, ...]] = []
         for attempt in found["attempts"]:
             lines.append(_attempt(attempt, told))
@@ -61,6 +62,7 @@ def _request(found: dict[str, Any]) -> list[tuple[str, Cell]]:
         ("instances", f"{request['instance_count']} × {found['instance_type']}"),
         ("output path", request["output_path"]),
         ("checkpoint path", request["checkpoint_path"]),
+        ("checkpoints kept", str(request.get("checkpoints_kept", "")) if request["checkpoint_path"] else ""),
     ]
 
 
@@ -77,7 +79,7 @@ def _attempt(attempt: dict[str, Any], told: Sequence[str]) -> tuple[str, ...]:
     texts = (attempt["reason"], brief(attempt["message"], told), ending(attempt["evidence"]))
     what = " · ".join(text for text in texts if text)
     times = (moment(attempt["running_at"]), moment(attempt["ended_at"]))
-    return (str(attempt["number"]), attempt["phase"], attempt["machine"], *times, what)
+    return (str(attempt["number"]), attempt["phase"], attempt["machine"], went_on(attempt), *times, what)
 
 
 def ending(evidence: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from blocks.records.words import TERMINAL, TrainingState
 from flows.forms import Forms
 from flows.markdown import cell, code, duration, fenced, minutes, moment, rows, size, whole
 from flows.training.verdict import Evidence, named_signal
+from flows.training.view import went_on
 
 KEY = "trainings"
 DESCRIPTION = "The trainings, newest first"
@@ -85,10 +86,17 @@ def page(found: Row) -> str:
         lines = [(f"`{key}`", cell(value)) for key, value in request["hyperparameters"].items()]
         parts += ["### Hyperparameters", rows(("name", "value"), lines)]
     if found["attempts"]:
-        parts += ["### Attempts", rows(("", "phase", "running since", "ended", "what", "run"), _attempts(found))]
-    kept = [(code(c["path"]), f"{c['files']}", size(c["bytes"])) for a in found["attempts"] for c in a["checkpoints"]]
+        parts += [
+            "### Attempts",
+            rows(("", "phase", "went on", "running since", "ended", "what", "run"), _attempts(found)),
+        ]
+    kept = [
+        (code(c["path"]), moment(c["taken_at"]), f"{c['files']}", size(c["bytes"]))
+        for a in found["attempts"]
+        for c in a["checkpoints"]
+    ]
     if kept:
-        parts += ["### Checkpoints", rows(("where", "files", "size"), kept)]
+        parts += ["### Checkpoints", rows(("where", "as of (UTC)", "files", "size"), kept)]
     events = [(moment(e["time"]), e["state"], e["reason"], cell(e["message"])) for e in found["events"]]
     parts += ["### What happened", rows(("when (UTC)", "state", "reason", ""), events)]
     return "\n\n".join(parts) + "\n"
@@ -117,6 +125,7 @@ def _attempts(found: Row) -> list[tuple[str, ...]]:
         (
             str(a["number"]),
             a["phase"],
+            cell(went_on(a)),
             moment(a["running_at"]),
             moment(a["ended_at"]),
             cell(a["message"]),

@@ -1,14 +1,15 @@
 """A training as people see it: the same words in the terminal, as JSON and on Prefect's pages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from blocks.records.tables import Attempt, Event, Training
-from blocks.records.trainings import seconds_trained
+from blocks.records.trainings import ran_seconds, seconds_trained
 from blocks.records.words import Phase, TrainingState
 from blocks.settings import Settings
 from blocks.tracking import Tracking
 from flows.experiment.view import event_line
+from flows.markdown import duration
 from flows.training.assignment import output_of
 
 
@@ -85,8 +86,29 @@ def _attempt(row: Attempt, where: Settings) -> dict[str, Any]:
         "machine": row.machine,
         "gpus": row.gpus,
         "evidence": row.evidence,
+        "ran_seconds": round(ran_seconds(row), 1),
+        "resumed_from": row.resumed_from,
+        "seconds_lost": None if row.seconds_lost is None else round(row.seconds_lost, 1),
+        "checkpoints_committed": row.commits,
         "checkpoints": [
-            {"number": c.number, "path": c.path, "files": c.files, "bytes": c.bytes} for c in row.checkpoints
+            {
+                "number": c.number,
+                "path": c.path,
+                "files": c.files,
+                "bytes": c.bytes,
+                "taken_at": c.taken_at.isoformat(),
+            }
+            for c in row.checkpoints
         ],
         "run_page": _run_page(row, where),
     }
+
+
+def went_on(attempt: Mapping[str, Any]) -> str:
+    """Return from where an attempt, as in `detail`, went on and what that cost; an empty text where it just began."""
+    if attempt["seconds_lost"] is None:
+        return ""
+    if not attempt["resumed_from"]:
+        return f"from the beginning, {duration(attempt['seconds_lost'])} lost"
+    where = "/".join(attempt["resumed_from"].split("/")[-2:])
+    return f"from {where}" + (f", {duration(attempt['seconds_lost'])} lost" if attempt["number"] > 1 else "")

@@ -210,11 +210,13 @@ def test_nothing_typed_breaks_the_page(name: str, text: str, path: str, value: s
             {
                 "number": 1,
                 "phase": "ENDED",
+                "resumed_from": path,
+                "seconds_lost": 1.0,
                 "running_at": "",
                 "ended_at": "",
                 "message": text,
                 "run_page": "",
-                "checkpoints": [{"path": path, "files": 1, "bytes": 2}],
+                "checkpoints": [{"path": path, "files": 1, "bytes": 2, "taken_at": ""}],
             }
         ],
     )

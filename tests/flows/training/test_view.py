@@ -11,7 +11,7 @@ from blocks.records import checkpoints, trainings
 from blocks.records.tables import Attempt
 from blocks.records.words import TrainingState
 from flows.faults import Refused
-from flows.training import attempts, board, reading
+from flows.training import attempts, board, reading, view
 from flows.training.verdict import Cause, Evidence
 
 T = TrainingState
@@ -145,3 +145,18 @@ def test_every_fault_of_a_filter_comes_at_once(here: Platform):
     with pytest.raises(Refused) as caught:
         reading.look(here, "\udcff", ["none"], {"\ud800": ""}, 10**30, -1)
     assert {fault.field for fault in caught.value.faults} == {"experiment", "states", "tags", "limit", "offset"}
+
+
+@pytest.mark.parametrize(
+    ("number", "resumed_from", "lost", "told"),
+    [
+        (1, "", None, ""),
+        (2, "", None, ""),
+        (2, "", 65.0, "from the beginning, 1 min 5 s lost"),
+        (2, "obs://h/c/kept/tr-1/attempt-1/checkpoint-3", 12.0, "from attempt-1/checkpoint-3, 12 s lost"),
+        (1, "obs://h/c/mine", 0.0, "from c/mine"),
+    ],
+)
+def test_from_where_an_attempt_went_on(number: int, resumed_from: str, lost: float | None, told: str):
+    """In few words, and what it cost; nothing where it has not been told yet."""
+    assert view.went_on({"number": number, "resumed_from": resumed_from, "seconds_lost": lost}) == told
