@@ -49,6 +49,7 @@ class Job:
     threads: int = 0
     grace_seconds: float = 25.0
     deadline_seconds: float = 0.0
+    sleep_seconds: float = 0.0  # without a tick, from which on the script waits for a word of the run
     torchrun: Torchrun | None = None
     mlflow_run_id: str = ""
 
@@ -70,6 +71,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "threads": (int,),
     "grace_seconds": NUMBERS,
     "deadline_seconds": NUMBERS,
+    "sleep_seconds": NUMBERS,
     "torchrun": (dict, type(None)),
     "mlflow_run_id": (str,),
 }

@@ -11,6 +11,7 @@ from typing import NamedTuple
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 DEAD = ("Z", "X", "x")
+STOPPED = ("T", "t")  # by a signal, or by whoever traces it
 
 
 class Process(NamedTuple):

@@ -3,44 +3,45 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from . import job as jobs
 from . import proc
 from .ending import LEFTOVER_GRACE_SECONDS, MEMORY_GRACE_SECONDS, Ending, cause_of
+from .orders import GIVEN_UP
+from .spawn import spawn
 from .tree import Identity, Tree, deliver, identity
 from .usage import Usage
+from .waking import Waking
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from .job import Job
+    from .orders import Orders
     from .reports import Reports
 
 TICK_SECONDS = 0.1
 USAGE_SECONDS = 2.0
 KILL_SECONDS = 10.0
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Supervisor:
     """One script's life, watched from beside it."""
 
-    def __init__(self, job: Job, reports: Reports, parent_pipe: int = 0) -> None:
-        """Prepare to run the job; the end of `parent_pipe` means that whoever wanted the script is dead."""
+    def __init__(self, job: Job, reports: Reports, orders: Orders) -> None:
+        """Prepare to run the job; the end of its orders means that whoever wanted the script is dead."""
         self._job = job
         self._reports = reports
-        self._parent_pipe = parent_pipe
-        self._parent_lives = True
+        self._orders = orders
         self._stop_wanted = False
+        self._given_up = False
         self._tree = Tree(job.marks)
         self._usage = Usage(self._tree, job.memory_bytes)
+        self._waking = Waking(self._tree, job.sleep_seconds)
         self._pid = 0
         self._status: int | None = None  # what waitpid said of the main process
         self._ending: Ending | None = None
@@ -56,23 +57,7 @@ class Supervisor:
             OSError: the interpreter or the working folder is not there.
         """
         self._hear_signals()
-        LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        mine = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, jobs.cores(self._job.cpus))  # the child inherits it
-        try:
-            child = subprocess.Popen(
-                jobs.command(self._job),
-                cwd=self._job.cwd,
-                env=jobs.environment(self._job),
-                stdin=subprocess.DEVNULL,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 (this process has one thread)
-            )
-        finally:
-            os.sched_setaffinity(0, mine)
-        self._pid = child.pid
-        child.returncode = 0  # it is reaped here, with the orphans: Popen must not wait for it
+        self._pid = spawn(self._job)
         if self._job.deadline_seconds:
             self._deadline = time.monotonic() + self._job.deadline_seconds
         self._reports.send("started", pid=self._pid)
@@ -104,6 +89,8 @@ class Supervisor:
         next_usage = 0.0
         while True:
             self._reap()
+            self._notice_sleep()
+            self._obey()
             now = time.monotonic()
             self._usage.sample(now)
             if now >= next_usage:
@@ -113,14 +100,39 @@ class Supervisor:
                 return
             self._wait()
 
+    def _notice_sleep(self) -> None:
+        """Hold the script where this process has slept, before it does anything more, and ask whether it may go on."""
+        slept = self._waking.slept()
+        if slept:
+            self._reports.send("woke", question=self._waking.hold(), seconds=round(slept, 1))
+        elif self._waking.held and not self._waking.keep():
+            self._stop_wanted = True
+
+    def _obey(self) -> None:
+        for order in self._orders.take():
+            if order == GIVEN_UP:
+                self._given_up = self._stop_wanted = True
+            elif self._waking.is_answer(order):
+                self._waking.release()
+
     def _finished(self, now: float) -> bool:
         """Move the ending on; tell whether it is time to kill whatever is left (perhaps nothing)."""
-        main_lives = self._status is None
+        begins = not self._ending
         if not self._ending:
-            self._ending = self._begin(now, main_lives)
+            self._ending = self._begin(now, self._status is None)
         if not self._ending:
             return False
-        due = "kill" if self._usage.verdict == "far" else self._ending.due(now, main_lives)
+        if self._carry_on(self._ending, now):
+            return True
+        if begins:
+            self._waking.release()  # only what runs can hear the signal and save
+        return False
+
+    def _carry_on(self, ending: Ending, now: float) -> bool:
+        main_lives = self._status is None
+        # What a script saves whose attempt was given up does not count, and what it writes may be in another's way.
+        is_over = self._given_up or self._usage.verdict == "far"
+        due = "kill" if is_over else ending.due(now, main_lives)
         if due == "main":
             self._tell_main()
         elif due == "all":
@@ -131,7 +143,7 @@ class Supervisor:
     def _begin(self, now: float, main_lives: bool) -> Ending | None:
         if not main_lives:
             return Ending("exit", now, LEFTOVER_GRACE_SECONDS, everyone_at_once=True)
-        cause = cause_of(self._stop_wanted, self._parent_lives, now, self._deadline, self._usage.verdict)
+        cause = cause_of(self._stop_wanted, self._orders.open, now, self._deadline, self._usage.verdict)
         if cause == "memory":
             return Ending(cause, now, MEMORY_GRACE_SECONDS, everyone_at_once=True)
         return Ending(cause, now, self._job.grace_seconds) if cause else None
@@ -143,13 +155,14 @@ class Supervisor:
             deliver(main, signal.SIGTERM)
 
     def _wait(self) -> None:
-        """Wait for a signal, the parent's end or the next tick."""
-        watched = [self._wakeup, self._parent_pipe] if self._parent_lives else [self._wakeup]
+        """Wait for a signal, a word or the end of the run, or the next tick."""
+        watched = [self._wakeup, self._orders.descriptor] if self._orders.open else [self._wakeup]
         ready, _, _ = select.select(watched, [], [], TICK_SECONDS)
-        for descriptor in ready:
+        if self._wakeup in ready:
             with contextlib.suppress(BlockingIOError):
-                if not os.read(descriptor, 65536):
-                    self._parent_lives = False
+                os.read(self._wakeup, 65536)
+        if self._orders.descriptor in ready:
+            self._orders.read()
 
     def _reap(self) -> None:
         """Take note of every child that has ended, orphans of the script among them."""
@@ -158,8 +171,9 @@ class Supervisor:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if not pid:
                     return
-                if pid == self._pid:
+                if pid == self._pid and self._status is None:
                     self._status = status
+                    self._reports.send("exited", **self._how())  # others need not wait for what it has left
 
     def _report_usage(self) -> None:
         self._reports.send(
@@ -170,24 +184,22 @@ class Supervisor:
             cpu_seconds=self._usage.cpu_seconds(),
         )
 
-    def _report_end(self, survivors: int) -> None:
+    def _how(self) -> dict[str, Any]:
+        """Return how the main process ended, as far as that is known, and why."""
         status = self._status
+        return {
+            "exit_code": os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None,
+            "signal": os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None,
+            "cause": self._ending.cause if self._ending else "exit",
+        }
+
+    def _report_end(self, survivors: int) -> None:
         self._reports.send(
             "ended",
-            exit_code=os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None,
-            signal=os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None,
-            cause=self._ending.cause if self._ending else "exit",
+            **self._how(),
             peak_memory_bytes=self._usage.peak_bytes,
             cpu_seconds=self._usage.cpu_seconds(),
             processes_killed=len(self._tree.killed),
             survivors=survivors,
             oom_kills=self._usage.oom_kills,
         )
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when the launcher dies: the last resort, beyond which only the mark is left.
-
-    It reaches the script's main process and no other: torchrun's workers live on until they are found by their mark.
-    """
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

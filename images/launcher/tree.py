@@ -104,6 +104,23 @@ class Tree:
                 told.add(identity(process))
                 deliver(process, number)
 
+    def halt_known(self) -> None:
+        """Stop (SIGSTOP) what the latest scan found: a scan takes its time, and these are most."""
+        for process in self.latest:
+            deliver(process, signal.SIGSTOP)
+
+    def halt(self) -> int:
+        """Stop those that run; returns how many did. Until none does, each may have started another meanwhile."""
+        running = [process for process in self.scan() if process.state not in proc.STOPPED]
+        for process in running:
+            deliver(process, signal.SIGSTOP)
+        return len(running)
+
+    def resume(self) -> None:
+        """Let all run again."""
+        for process in self.scan():
+            deliver(process, signal.SIGCONT)
+
     def kill(self, deadline: float, reap: Callable[[], None]) -> int:
         """Kill until a scan finds none or the (monotonic) deadline passes; return how many still live then."""
         while True:
