@@ -22,6 +22,7 @@ import importlib.machinery
 import importlib.util
 import io
 import os
+import signal
 import types
 
 TYPE_CHECKING = False  # typing itself is not imported: what a script does not use should not cost it time
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 CLIENT_MODULE = "mlflow.tracking.client"
 CANNOT_OPEN = 2  # what python itself exits with
+PR_SET_PDEATHSIG = 1
 
 
 def keep_open(client: Any, ours: str) -> None:
@@ -120,6 +122,27 @@ def watch_mlflow(environment: Mapping[str, str]) -> None:
         sys.meta_path.insert(0, ClientFinder(run_id))
 
 
+def die_with_agent(environment: Mapping[str, str]) -> None:
+    """Have the kernel kill a worker of torchrun's as soon as its agent dies, and with it a launcher that is killed.
+
+    The agent carries the attempt's mark as the worker does; whoever adopts a worker whose agent is dead does not.
+    """
+    if "TORCHELASTIC_RUN_ID" not in environment or "EMF_ATTEMPT" not in environment:
+        return
+    import ctypes  # only here: it costs time
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    try:
+        with open(f"/proc/{os.getppid()}/environ", "rb") as file:  # noqa: PTH123
+            lives = f"EMF_ATTEMPT={environment['EMF_ATTEMPT']}".encode() in file.read().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        lives = False
+    except OSError:  # not ours to read
+        lives = True
+    if not lives:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def write_whole_lines() -> None:
     """Send what is printed line by line: text and line break are two writes otherwise, and workers' lines would mix."""
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
@@ -206,6 +229,7 @@ def run(path: str, ending: dict[str, int]) -> None:
 
 if __name__ == "__main__":
     del sys.argv[0]
+    die_with_agent(os.environ)
     write_whole_lines()
     watch_mlflow(os.environ)
     ended: dict[str, int] = {}

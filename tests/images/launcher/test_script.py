@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from images.launcher import proc
+
 WRAPPER = Path(__file__).parents[3] / "images" / "launcher" / "script.py"
 
 SCRIPTS = {
@@ -74,6 +76,40 @@ def test_one_of_several_workers_is_not_taken_apart(tmp_path, code):
     (tmp_path / "left.txt").unlink()
     assert outcome(words, tmp_path, WORLD_SIZE="2")[0] == code
     assert (tmp_path / "left.txt").read_text() == "written"
+
+
+AGENT = """\
+import os, subprocess, sys, time
+worker = subprocess.Popen([sys.executable, *sys.argv[1:]], start_new_session=True)
+time.sleep(600)
+"""
+
+
+def alive(pid: int) -> bool:
+    found = proc.process(pid)
+    return found is not None and found.alive
+
+
+def test_worker_of_torchrun_dies_with_its_agent(tmp_path, until):
+    """A worker in a session of its own is killed by the kernel when its agent is."""
+    script, agent, output = (tmp_path / name for name in ("train.py", "agent.py", "output"))
+    script.write_text("import os, time; print(os.getpid()); time.sleep(600)")
+    agent.write_text(AGENT)
+    env = os.environ | {"TORCHELASTIC_RUN_ID": "none", "EMF_ATTEMPT": "a1"}
+    with output.open("wb") as file:
+        process = subprocess.Popen([sys.executable, str(agent), str(WRAPPER), str(script)], env=env, stdout=file)
+    until(lambda: output.read_text().endswith("\n"))
+    process.kill()
+    process.wait()
+    until(lambda: not alive(int(output.read_text())), 1)
+
+
+def test_worker_whose_agent_was_dead_before_it_could_ask_ends(tmp_path):
+    """Whoever has adopted it does not carry the attempt's mark."""
+    script = tmp_path / "train.py"
+    script.write_text("print('ran')")
+    marks = {"TORCHELASTIC_RUN_ID": "none", "EMF_ATTEMPT": "a1"}
+    assert outcome([sys.executable, str(WRAPPER), str(script)], tmp_path, **marks) == (-signal.SIGKILL, "", "")
 
 
 def test_link_to_a_script_imports_from_where_the_script_is(tmp_path):
