@@ -15,7 +15,7 @@ from blocks.pools import processes
 from blocks.pools.machine import this_machine
 from blocks.pools.runs import Runs
 from blocks.records import attempt as verbs
-from blocks.records import trainings
+from blocks.records import survey, trainings
 from blocks.records.tables import Attempt, Training, now
 from blocks.records.transitions import note
 from blocks.records.words import Phase, Wish
@@ -50,8 +50,7 @@ class Leases:
             waiting = {row.id: row for row in trainings.waiting(session) if row.wish == Wish.NONE and row.id in left}
             wants = _wants(waiting, left, catalogue, self.began)
             # What has ended holds its lease for as long as something of it still runs.
-            holders = [*verbs.open_attempts(session), *verbs.ended_among(session, alive)]
-            held = [Held(a.training.name, a.memory_bytes, tuple(a.gpus)) for a in holders]
+            held = [Held(one.name, one.memory_bytes, tuple(one.gpus)) for one in survey.leases(session, alive)]
             turn = take_turns(wants, held, machine, now())
             for want in wants:
                 row = waiting[want.training_id]
@@ -63,7 +62,7 @@ class Leases:
     def submit(self) -> None:
         """Submit `train` for every lease that has no run yet, as long as not too many are starting."""
         with self.platform.records.reading() as session:
-            unclaimed = [row for row in verbs.open_attempts(session) if row.phase == Phase.GRANTED]
+            unclaimed = survey.unclaimed(session)
         sizes = {row.id: self.platform.catalogue.instance_type(row.training.instance_type) for row in unclaimed}
         starting = Counter(size.pool for row in unclaimed if row.flow_run_id and (size := sizes[row.id]))
         for row in unclaimed:

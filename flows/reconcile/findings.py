@@ -11,6 +11,7 @@ LEASE_WITHOUT_LIFE = timedelta(seconds=8)  # no process of it is left, so there 
 CLAIM = timedelta(minutes=10)  # from a run's submission, or from the lease of one that nobody takes
 EXIT = timedelta(seconds=30)  # a run that has just told its end clears up, tells Prefect, and exits by itself
 OVER = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+NO_RUN = "unknown to Prefect"
 
 
 class Repair(StrEnum):
@@ -45,8 +46,9 @@ class Hearing:
 class Seen:
     """One attempt, as the records and the world show it.
 
-    `run` is the type of its flow run's state in Prefect (`RUNNING`, …), empty where it was not asked or is unknown;
-    `refused` says why no run could be submitted, empty where that was not refused.
+    `run` is the type of its flow run's state in Prefect (`RUNNING`, …), `NO_RUN` where Prefect has none of that id, and
+    empty where Prefect was not asked or did not answer; `refused` says why no run could be submitted, empty where that
+    was not refused.
     """
 
     attempt_id: str
@@ -60,6 +62,12 @@ class Seen:
     ended_at: datetime | None = None
     submitted_at: datetime | None = None
     refused: str = ""
+    flow_run_id: str = ""
+
+    @property
+    def heard_at(self) -> datetime:
+        """When it was last heard of: its beat, or, before it is claimed, what was done for it."""
+        return (self.beat_at if self.claimed else self.submitted_at) or self.granted_at
 
 
 @dataclass(frozen=True)
@@ -77,17 +85,22 @@ def find(seen: Sequence[Seen], hearing: Hearing) -> list[Finding]:
     return [finding for attempt in seen if (finding := _look(attempt, hearing)) is not None]
 
 
+def is_doubtful(seen: Seen, hearing: Hearing) -> bool:
+    """Say whether Prefect has to be asked for the run of an open attempt: nobody runs it yet, or it is silent."""
+    return not seen.run and (not seen.claimed or hearing.silence(seen.heard_at) > LEASE_WITHOUT_LIFE)
+
+
 def _look(seen: Seen, hearing: Hearing) -> Finding | None:
     if not seen.open:
         return None if seen.ended_at and hearing.now - seen.ended_at < EXIT else _look_at_ended(seen)
-    silent = hearing.silence((seen.beat_at if seen.claimed else seen.submitted_at) or seen.granted_at)
+    silent = hearing.silence(seen.heard_at)
     return _look_at_claimed(seen, silent, hearing.lease) if seen.claimed else _look_at_unclaimed(seen, silent)
 
 
 def _look_at_ended(seen: Seen) -> Finding | None:
     if seen.processes:
         return Finding(seen.attempt_id, Repair.KILL, f"{seen.processes} process(es) of an attempt that has ended")
-    if seen.run and seen.run not in OVER:
+    if seen.run and seen.run != NO_RUN and seen.run not in OVER:
         return Finding(seen.attempt_id, Repair.CLOSE_RUN, f"Prefect shows the run of an ended attempt as {seen.run}")
     return None
 
@@ -100,8 +113,8 @@ def _look_at_claimed(seen: Seen, silent: timedelta, lease: timedelta) -> Finding
         return Finding(seen.attempt_id, Repair.END, "its run was cancelled in Prefect", Cause.CANCELLED)
     if dead:
         life = f"{seen.processes} process(es) of it live" if seen.processes else "no process of it lives"
-        shown = f"Prefect shows its run as {seen.run or 'unknown'}"
-        what = f"it has been silent for {silent.total_seconds():.0f} s, {life} on this machine, and {shown}"
+        shown = "" if seen.run in ("", NO_RUN) else f"; Prefect shows its run as {seen.run}"
+        what = f"it has been silent for {silent.total_seconds():.0f} s, and {life} on this machine{shown}"
         return Finding(seen.attempt_id, Repair.END, what, Cause.LOST)
     if cancelled and not seen.wish_is_stop:
         return Finding(seen.attempt_id, Repair.STOP, "its run is being cancelled in Prefect")

@@ -33,7 +33,7 @@ async def reconcile(dry_run: bool = False) -> list[dict[str, Any]]:
 def look_and_repair(platform: Platform, dry_run: bool) -> list[dict[str, Any]]:
     """Find, and unless it is a dry run, repair."""
     since = listening_since(platform.settings.controller_url)
-    found = repair.reconcile(platform, Runs(), dry_run=dry_run, listening_since=since)
+    found = repair.reconcile(platform, Runs(), dry_run=dry_run, thorough=True, listening_since=since)
     if not dry_run:
         tidy(platform)
     return [{"attempt": f.attempt_id, "repair": f.repair.value, "what": f.what} for f in found]

@@ -1,78 +1,39 @@
 """Put right what was found: each repair can be done twice, and one that fails is found again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
-from blocks.errors import BlockError
 from blocks.platform import Platform
 from blocks.pools import processes
-from blocks.pools.runs import Observed, Runs
-from blocks.records import attempt as verbs
-from blocks.records import experiments, trainings
+from blocks.pools.runs import Runs
+from blocks.records import experiments, survey, trainings
+from blocks.records.survey import Glance
 from blocks.records.tables import Attempt, now
 from blocks.records.transitions import transition
-from blocks.records.words import ExperimentState, Reason, TrainingState, Wish
-from flows.reconcile.findings import Finding, Hearing, Repair, Seen, find
+from blocks.records.words import ExperimentState, Reason, TrainingState
+from flows.reconcile.findings import NO_RUN, OVER, Finding, Hearing, Repair, Seen, find
+from flows.reconcile.look import look, see
 from flows.training import attempts
 from flows.training.verdict import Cause, Evidence
 
 KILL_GRACE_SECONDS = 25
 CREATION = timedelta(minutes=5)
 
-Still = Callable[[Attempt], Finding | None]
+Still = Callable[[Glance], Finding | None]
 """What is to be done about an attempt as it is in the records by now."""
 
 log = structlog.get_logger("reconcile")
 
 
-def look(platform: Platform, runs: Runs) -> list[Seen]:
-    """Look at every open attempt, and at the ended ones that still have processes here or a living run in Prefect."""
-    alive = processes.running()
-    try:
-        unfinished = runs.unfinished()
-    except BlockError as error:
-        log.warning("Prefect does not tell of its runs", error=str(error))
-        unfinished = None  # a lease that has run out is told by the records alone
-    with platform.records.reading() as session:
-        rows = {row.id: row for row in verbs.open_attempts(session)}
-        for row in [*verbs.ended_among(session, alive), *verbs.ended_with_runs(session, unfinished or {})]:
-            rows[row.id] = row
-    return [_see(row, len(alive.get(row.id, [])), _state(row, runs, unfinished)) for row in rows.values()]
-
-
-def _state(row: Attempt, runs: Runs, unfinished: Mapping[str, Observed] | None) -> str:
-    """Return what Prefect says of an attempt's run; only one that is not among the unfinished is asked for itself."""
-    if unfinished is None or not row.flow_run_id:
-        return ""
-    observed = unfinished.get(row.flow_run_id)
-    if observed is None and row.ended_at is None:
-        try:
-            observed = runs.observe(row.flow_run_id)
-        except BlockError:
-            return ""
-    return observed.state if observed else ""
-
-
-def _see(row: Attempt, live: int, run: str) -> Seen:
-    return Seen(
-        attempt_id=row.id,
-        open=row.ended_at is None,
-        claimed=bool(row.token_hash),
-        granted_at=row.granted_at,
-        beat_at=row.beat_at,
-        run=run,
-        processes=live,
-        wish_is_stop=row.training.wish == Wish.STOP,
-        ended_at=row.ended_at,
-        submitted_at=row.submitted_at,
-        refused="" if row.flow_run_id else row.progress,
-    )
-
-
 def reconcile(
-    platform: Platform, runs: Runs, *, dry_run: bool = False, listening_since: datetime | None = None
+    platform: Platform,
+    runs: Runs,
+    *,
+    dry_run: bool = False,
+    thorough: bool = False,
+    listening_since: datetime | None = None,
 ) -> Sequence[Finding]:
     """Find what differs and, unless it is a dry run, put it right. Returns the findings.
 
@@ -80,18 +41,32 @@ def reconcile(
         platform: whose records.
         runs: whose runs.
         dry_run: only look.
+        thorough: also look at what is long ago.
         listening_since: since when instances can be heard; None: they cannot, so none is blamed for its silence.
     """
     lease = timedelta(seconds=platform.settings.lease_seconds)
     hearing = Hearing(now(), listening_since, lease)  # before Prefect is asked, which may take longer than a lease
-    seen = {one.attempt_id: one for one in look(platform, runs)}
-    found = find(list(seen.values()), hearing)
-    if dry_run:
-        return found
+    found: list[Finding] = []
+    for page in look(platform, runs, hearing, thorough=thorough):
+        there = find(page, hearing)
+        found += there
+        if not dry_run:
+            _repair_all(platform, runs, there, page, hearing)
+    if not dry_run:
+        close_stale_creations(platform)
+    return found
 
-    def still(row: Attempt) -> Finding | None:
-        before = seen[row.id]
-        return next(iter(find([_see(row, before.processes, before.run)], hearing)), None)
+
+def _repair_all(
+    platform: Platform, runs: Runs, found: Sequence[Finding], page: Sequence[Seen], hearing: Hearing
+) -> None:
+    before = {one.attempt_id: one for one in page}
+
+    def still(glance: Glance) -> Finding | None:
+        was = before[glance.attempt_id]
+        return next(
+            iter(find([see(glance, {was.attempt_id: was.processes}, {was.flow_run_id: was.run})], hearing)), None
+        )
 
     for finding in found:
         try:
@@ -99,8 +74,9 @@ def reconcile(
         except Exception:
             # One that cannot be repaired must not keep the others from it; it is found again.
             log.exception("not repaired", attempt=finding.attempt_id, repair=finding.repair, what=finding.what)
-    close_stale_creations(platform)
-    return found
+    if over := [one.attempt_id for one in page if not one.open and one.run in OVER | {NO_RUN}]:
+        with platform.records.writing() as session:
+            survey.runs_are_over(session, over)
 
 
 def close_stale_creations(platform: Platform) -> list[str]:
@@ -137,7 +113,7 @@ def _end(platform: Platform, runs: Runs, attempt_id: str, still: Still) -> None:
     with platform.records.writing() as session:
         row = session.get(Attempt, attempt_id, with_for_update={"of": Attempt})
         # Repairs before this one, or others that wrote, may have taken long: it may have been claimed or heard since.
-        finding = still(row) if row is not None else None
+        finding = next((still(one) for one in survey.among(session, [attempt_id])), None)
         if row is None or finding is None or finding.repair != Repair.END:
             return
         if row.running_at and row.stopped_running_at is None:
@@ -157,3 +133,5 @@ def _close_run(platform: Platform, runs: Runs, attempt_id: str) -> None:
     if row is not None and row.flow_run_id:
         stopped = row.training.state == TrainingState.STOPPED
         runs.close(row.flow_run_id, row.message or "The attempt has ended.", cancelled=stopped)
+        with platform.records.writing() as session:
+            survey.runs_are_over(session, [attempt_id])

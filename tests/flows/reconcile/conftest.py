@@ -3,14 +3,15 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from datetime import datetime
 
 import pytest
 
 from blocks.pools.errors import PrefectAway
 from blocks.pools.processes import MARK
 from blocks.pools.runs import Observed
-from flows.reconcile.findings import OVER
+from blocks.records.tables import now
 
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
 
@@ -19,28 +20,36 @@ class FakeRuns:
     """What Prefect knows of runs; it can be away."""
 
     def __init__(self) -> None:
-        self.states: dict[str, str] = {}
+        self.states_of: dict[str, str] = {}
+        self.ended_at: dict[str, datetime] = {}
         self.closed: dict[str, tuple[str, bool]] = {}
-        self.observed: list[str] = []
+        self.asked: list[str] = []
         self.is_away = False
 
-    def unfinished(self) -> dict[str, Observed]:
+    def _answer(self) -> None:
         if self.is_away:
             raise PrefectAway("Prefect's server does not answer.")
-        return {run: Observed(state, "") for run, state in self.states.items() if state not in OVER}
+
+    def cancelled(self, since: datetime) -> dict[str, Observed]:
+        self._answer()
+        return {
+            run: Observed(state, "")
+            for run, state in self.states_of.items()
+            if state == "CANCELLING" or (state == "CANCELLED" and self.ended_at.get(run, now()) >= since)
+        }
+
+    def states(self, flow_run_ids: Collection[str]) -> dict[str, Observed]:
+        self._answer()
+        self.asked += flow_run_ids
+        return {run: Observed(self.states_of[run], "") for run in flow_run_ids if run in self.states_of}
 
     def observe(self, flow_run_id: str) -> Observed | None:
-        if self.is_away:
-            raise PrefectAway("Prefect's server does not answer.")
-        self.observed.append(flow_run_id)
-        state = self.states.get(flow_run_id)
-        return Observed(state, "") if state else None
+        return self.states([flow_run_id]).get(flow_run_id)
 
     def close(self, flow_run_id: str, message: str, *, cancelled: bool) -> None:
-        if self.is_away:
-            raise PrefectAway("Prefect's server does not answer.")
+        self._answer()
         self.closed[flow_run_id] = (message, cancelled)
-        self.states[flow_run_id] = "CANCELLED" if cancelled else "CRASHED"
+        self.states_of[flow_run_id] = "CANCELLED" if cancelled else "CRASHED"
 
 
 @pytest.fixture

@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.reconcile.findings import CLAIM, EXIT, LEASE_WITHOUT_LIFE, OVER, Finding, Hearing, Repair, Seen, find
+from flows.reconcile.findings import (
+    CLAIM,
+    EXIT,
+    LEASE_WITHOUT_LIFE,
+    NO_RUN,
+    OVER,
+    Finding,
+    Hearing,
+    Repair,
+    Seen,
+    find,
+    is_doubtful,
+)
 from flows.training.verdict import Cause
 
 NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
@@ -138,7 +150,7 @@ def test_the_lease_is_the_operators(lease: int, seconds: int):
 def test_what_is_lost_says_why(processes: int, life: str):
     """For how long it was silent, what of it still lives here, and what Prefect makes of it."""
     (found,) = find([silent(replace(CLAIMED, processes=processes), 31)], HEARD)
-    assert found.what == f"it has been silent for 31 s, {life} on this machine, and Prefect shows its run as RUNNING"
+    assert found.what == f"it has been silent for 31 s, and {life} on this machine; Prefect shows its run as RUNNING"
 
 
 def test_how_long_nobody_came_is_told_in_minutes():
@@ -153,7 +165,7 @@ def test_what_was_refused_ends_with_the_words_of_the_refusal():
     assert found.what == "after 11 min it still cannot be started: not deployed"
 
 
-STATES = ["", "SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", *sorted(OVER)]
+STATES = ["", NO_RUN, "SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", *sorted(OVER)]
 SEEN = st.builds(
     Seen,
     st.sampled_from(["tr-1-a1", "tr-2-a1"]),
@@ -179,6 +191,15 @@ def test_what_is_heard_of_is_never_ended(seen: Seen):
     if seen.open and seen.claimed and seen.beat_at and NOW - seen.beat_at <= LEASE_WITHOUT_LIFE:
         found = found_of(seen)
         assert found is None or found.repair == Repair.STOP
+
+
+@given(SEEN)
+def test_prefect_need_not_be_asked_for_what_its_word_cannot_change(seen: Seen):
+    """Of an open attempt that is not asked for, every state of its run but a cancel leads to the same."""
+    unasked = replace(seen, open=True, run="")
+    if not is_doubtful(unasked, HEARD):
+        states = set(STATES) - {"CANCELLING", "CANCELLED"}
+        assert {bool(find([replace(unasked, run=state)], HEARD)) for state in states} == {False}
 
 
 @given(SEEN)

@@ -1,7 +1,8 @@
 """Records and world put right: real records, real processes; only Prefect's side is kept in memory."""
 
+import itertools
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from blocks.platform import Platform
 from blocks.pools import processes
 from blocks.records import attempt as verbs
-from blocks.records import experiments, trainings
+from blocks.records import experiments, survey, trainings
 from blocks.records.database import BUSY_SECONDS
 from blocks.records.tables import Attempt, now
 from blocks.records.words import ExperimentState, Phase, TrainingState
@@ -38,7 +39,7 @@ def granted(here: Platform, make: Callable[..., str], runs: Any) -> Granted:
             row = trainings.find(session, training_id)
             attempt = verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[])
             verbs.submitted(attempt, f"run-of-{attempt.id}")
-            runs.states[attempt.flow_run_id] = run
+            runs.states_of[attempt.flow_run_id] = run
             if silent is not None:
                 verbs.claim(session, attempt.id, "token", attempt.flow_run_id)
                 attempt.beat_at = now() - timedelta(seconds=silent)
@@ -99,11 +100,12 @@ def test_what_has_changed_since_the_look_is_not_ended(
     here: Platform, granted: Granted, runs: Any, attempt_of: Any, monkeypatch: pytest.MonkeyPatch, since: str
 ):
     """Ending one takes long: another that was claimed, heard of, or has ended by itself meanwhile is left alone."""
+    ids = (f"{number:012x}" for number in itertools.count())
+    monkeypatch.setattr("blocks.records.tables.token_hex", lambda _bytes: next(ids))  # in whose order they are repaired
     first, second = granted(T.RUNNING, silent=16), granted(silent=None if since == "claimed" else 31, run="SCHEDULED")
     with here.records.writing() as session:
-        for hours, one in ((1, second), (2, first)):
-            row = session.get(Attempt, one)
-            row.granted_at = row.submitted_at = now() - timedelta(hours=hours)
+        row = session.get(Attempt, second)
+        row.granted_at = row.submitted_at = now() - timedelta(hours=1)
 
     def end(attempt_id: str, _grace: float) -> None:
         assert attempt_id == first
@@ -213,12 +215,80 @@ def test_a_run_that_outlives_its_attempt_is_closed(here: Platform, granted: Gran
     assert repairs(reconciled(here, runs)) == {}
 
 
-def test_prefect_is_asked_once_for_all_that_live(here: Platform, granted: Granted, runs: Any):
-    """Only a run that is not among the living is asked for by itself: how it ended."""
+def test_what_beats_costs_prefect_nothing(here: Platform, granted: Granted, runs: Any):
+    """It is asked for runs that wait, that are silent, or whose attempt has ended; for the last until it says so."""
     granted(silent=1)
-    dead = granted(silent=9, run="CRASHED")
-    assert repairs(reconciled(here, runs, dry_run=True)) == {dead: Repair.END}
-    assert runs.observed == [f"run-of-{dead}"]
+    waiting, silent, ended = granted(run="SCHEDULED"), granted(silent=9, run="CRASHED"), granted(run="RUNNING")
+    left_long_ago(here, ended)
+    assert repairs(reconciled(here, runs)) == {silent: Repair.END, ended: Repair.CLOSE_RUN}
+    assert sorted(set(runs.asked)) == sorted(f"run-of-{one}" for one in (waiting, silent, ended))
+    runs.asked.clear()
+    assert repairs(reconciled(here, runs)) == {}
+    assert runs.asked == [f"run-of-{waiting}"]
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+def test_what_ended_long_ago_is_closed_by_a_thorough_look(here: Platform, granted: Granted, runs: Any, thorough: bool):
+    """The quick one looks back an hour; a controller that was away for longer begins with the other."""
+    attempt_id = granted(silent=1)
+    left_long_ago(here, attempt_id)
+    with here.records.writing() as session:
+        session.get(Attempt, attempt_id).ended_at = now() - timedelta(hours=2)
+    found = repairs(reconciled(here, runs, thorough=thorough))
+    assert found == ({attempt_id: Repair.CLOSE_RUN} if thorough else {})
+
+
+@pytest.mark.parametrize("state", ["COMPLETED", "CRASHED", None])
+def test_a_run_that_is_over_is_asked_for_once(
+    here: Platform, granted: Granted, runs: Any, attempt_of: Any, state: str | None
+):
+    """Also one that somebody deleted in Prefect; while Prefect is away nothing is noted."""
+    attempt_id = granted(silent=1)
+    left_long_ago(here, attempt_id)
+    runs.states_of = {f"run-of-{attempt_id}": state} if state else {}
+    runs.is_away = True
+    reconciled(here, runs)
+    assert not attempt_of(attempt_id).run_is_over
+    runs.is_away = False
+    reconciled(here, runs)
+    reconciled(here, runs)
+    assert attempt_of(attempt_id).run_is_over
+    assert runs.asked == [f"run-of-{attempt_id}"]
+
+
+@pytest.mark.parametrize(("hours", "thorough", "is_seen"), [(0, False, True), (2, False, False), (2, True, True)])
+def test_a_run_that_went_straight_to_cancelled(
+    here: Platform, granted: Granted, runs: Any, attempt_of: Any, hours: int, thorough: bool, is_seen: bool
+):
+    """It is a person's wish, whenever it was said; a thorough look finds what nobody was there to see."""
+    attempt_id = granted(T.RUNNING, silent=1, run="CANCELLED")
+    runs.ended_at[f"run-of-{attempt_id}"] = now() - timedelta(hours=hours)
+    with here.records.writing() as session:
+        session.get(Attempt, attempt_id).granted_at = now() - timedelta(hours=3)
+    assert repairs(reconciled(here, runs, thorough=thorough)) == ({attempt_id: Repair.STOP} if is_seen else {})
+    assert attempt_of(attempt_id).training.wish == ("STOP" if is_seen else "")
+
+
+def test_an_attempt_that_beats_outlives_its_run_in_prefect(
+    here: Platform, granted: Granted, runs: Any, script: Any, attempt_of: Any
+):
+    """Prefect may take for crashed what it does not hear; who beats goes on, as if nothing had been said."""
+    attempt_id = granted(T.RUNNING, silent=1, run="CRASHED")
+    process = script(attempt_id)
+    assert repairs(reconciled(here, runs, thorough=True)) == {}
+    assert process.poll() is None
+    assert attempt_of(attempt_id).ended_at is None
+
+
+def test_more_than_a_page_is_looked_at(here: Platform, granted: Granted, runs: Any, monkeypatch: pytest.MonkeyPatch):
+    """Page by page every attempt has its turn, and once."""
+    monkeypatch.setattr(survey, "PAGE", 2)
+    dead = [granted(T.RUNNING, silent=16) for _ in range(5)]
+    ended = [granted(silent=1) for _ in range(5)]
+    for one in ended:
+        left_long_ago(here, one)
+    found = reconciled(here, runs, dry_run=True)
+    assert sorted(f.attempt_id for f in found) == sorted([*dead, *ended])
 
 
 def test_while_the_door_is_shut_nobody_is_silent(here: Platform, granted: Granted, runs: Any):
@@ -277,14 +347,14 @@ def test_a_slow_prefect_makes_nobody_silent(
     here: Platform, granted: Granted, runs: Any, monkeypatch: pytest.MonkeyPatch
 ):
     """How long the look itself takes is not held against the attempts."""
-    attempt_id, unfinished, looks = granted(silent=1), runs.unfinished, list[int]()
+    attempt_id, cancelled, looks = granted(silent=1), runs.cancelled, list[int]()
 
-    def slow() -> Any:
+    def slow(since: datetime) -> Any:
         """Take a minute."""
         looks.append(1)
-        return unfinished()
+        return cancelled(since)
 
-    monkeypatch.setattr(runs, "unfinished", slow)
+    monkeypatch.setattr(runs, "cancelled", slow)
     monkeypatch.setattr(repair, "now", lambda: now() + timedelta(minutes=len(looks)))
     assert attempt_id not in repairs(reconciled(here, runs, dry_run=True))
     assert looks

@@ -1,0 +1,133 @@
+"""A look at records and world at once: of every open attempt a few columns, and Prefect where its word may matter.
+
+An attempt that beats costs Prefect nothing: what a person cancelled there is listed, and all else is only asked for
+attempts that are silent, that wait for their run, or that have ended.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.orm import Session
+
+from blocks.errors import BlockError
+from blocks.platform import Platform
+from blocks.pools import processes
+from blocks.pools.runs import Observed, Runs
+from blocks.records import survey
+from blocks.records.survey import Glance
+from blocks.records.words import Wish
+from flows.reconcile.findings import EXIT, NO_RUN, Hearing, Seen, is_doubtful
+
+# What is older is looked at by a thorough look, a few minutes later at most.
+RECENTLY_CANCELLED = timedelta(minutes=10)
+RECENTLY_ENDED = timedelta(hours=1)
+
+log = structlog.get_logger("reconcile")
+
+
+class Prefect:
+    """Prefect's answers for one look; once it has not answered, it is not asked again in that look."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self.is_away = False
+
+    def cancelled(self, since: datetime) -> dict[str, str]:
+        """Return the state of every run that a person cancelled, by its id."""
+        return _states(self._asked(lambda: self._runs.cancelled(since)))
+
+    def states(self, flow_run_ids: Collection[str]) -> dict[str, str]:
+        """Return the state of each of these runs, `NO_RUN` where Prefect does not know it; none while it is away."""
+        wanted = [flow_run_id for flow_run_id in flow_run_ids if flow_run_id]
+        if not wanted:
+            return {}
+        known = _states(self._asked(lambda: self._runs.states(wanted)))
+        return {} if self.is_away else dict.fromkeys(wanted, NO_RUN) | known
+
+    def _asked(self, ask: Callable[[], dict[str, Observed]]) -> dict[str, Observed]:
+        if self.is_away:
+            return {}
+        try:
+            return ask()
+        except BlockError as error:
+            log.warning("Prefect does not tell of its runs", error=str(error))
+            self.is_away = True  # a lease that has run out is told by the records alone
+            return {}
+
+
+def _states(observed: Mapping[str, Observed]) -> dict[str, str]:
+    return {flow_run_id: one.state for flow_run_id, one in observed.items()}
+
+
+def look(platform: Platform, runs: Runs, hearing: Hearing, *, thorough: bool = False) -> Iterator[list[Seen]]:
+    """Look at the open attempts, and at the ended ones of which something is left, page by page.
+
+    Args:
+        platform: whose.
+        runs: Prefect's.
+        hearing: what silence is judged by.
+        thorough: also at what was cancelled or has ended long ago, should nobody have looked then.
+    """
+    prefect = Prefect(runs)
+    # The world first: what is there by then, the records have known before.
+    alive = {attempt_id: len(found) for attempt_id, found in processes.running().items()}
+    with platform.records.reading() as session:
+        oldest = survey.oldest_lease(session)
+    recent = hearing.now - RECENTLY_CANCELLED
+    cancelled = prefect.cancelled(min(oldest, recent) if thorough and oldest else recent)
+    for page in _pages(platform, survey.open_attempts):
+        yield _doubts_cleared(prefect, hearing, [see(one, alive, cancelled) for one in page])
+    with platform.records.reading() as session:
+        ended = [one for one in survey.among(session, alive) if one.ended_at]
+    yield [see(one, alive, {}) for one in ended]
+    since = None if thorough else hearing.now - RECENTLY_ENDED
+    for page in () if prefect.is_away else _pages(platform, _unclosed(hearing.now - EXIT, since)):
+        states = prefect.states([one.flow_run_id for one in page if one.attempt_id not in alive])
+        yield [see(one, alive, states) for one in page if one.attempt_id not in alive]
+
+
+def see(one: Glance, alive: Mapping[str, int], states: Mapping[str, str]) -> Seen:
+    """Return an attempt as records and world show it.
+
+    Args:
+        one: what the records hold.
+        alive: how many processes each attempt has here.
+        states: the states of runs in Prefect, as far as they were asked for.
+    """
+    return Seen(
+        attempt_id=one.attempt_id,
+        open=one.ended_at is None,
+        claimed=bool(one.token_hash),
+        granted_at=one.granted_at,
+        beat_at=one.beat_at,
+        run=states.get(one.flow_run_id, ""),
+        processes=alive.get(one.attempt_id, 0),
+        wish_is_stop=one.wish == Wish.STOP,
+        ended_at=one.ended_at,
+        submitted_at=one.submitted_at,
+        refused="" if one.flow_run_id else one.progress,
+        flow_run_id=one.flow_run_id,
+    )
+
+
+def _doubts_cleared(prefect: Prefect, hearing: Hearing, seen: Sequence[Seen]) -> list[Seen]:
+    states = prefect.states([one.flow_run_id for one in seen if is_doubtful(one, hearing)])
+    return [replace(one, run=states[one.flow_run_id]) if one.flow_run_id in states else one for one in seen]
+
+
+def _unclosed(until: datetime, since: datetime | None) -> Callable[[Session, str], Sequence[Glance]]:
+    return lambda session, after: survey.unclosed(session, until, since, after)
+
+
+def _pages(platform: Platform, read: Callable[[Session, str], Sequence[Glance]]) -> Iterable[Sequence[Glance]]:
+    """Read page after page, each in a session of its own: a long one keeps the database from clearing up."""
+    after = ""
+    while True:
+        with platform.records.reading() as session:
+            page = read(session, after)
+        yield page
+        if len(page) < survey.PAGE:
+            return
+        after = page[-1].attempt_id

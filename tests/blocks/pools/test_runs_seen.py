@@ -1,0 +1,104 @@
+"""Runs as a real Prefect server tells of them."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from uuid import UUID, uuid4
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import State
+
+from blocks.pools import runs as looking
+from blocks.pools.errors import PrefectAway
+from blocks.pools.runs import Observed, Runs
+from blocks.settings import Settings
+
+LONG_AGO = datetime.now(UTC) - timedelta(days=1)
+Made = Callable[..., str]
+
+
+@flow(name="train")
+def train(training_id: str, attempt: int) -> None: ...
+
+
+@flow(name="of somebody else")
+def other(training_id: str, attempt: int) -> None: ...
+
+
+@pytest.fixture
+def made(server: Settings) -> Made:
+    """Make a run in a state; returns its id."""
+
+    def make(state: str, training_id: str = "tr-000000000001", of: object = train) -> str:
+        with get_client(sync_client=True) as client:
+            run = client.create_flow_run(of, parameters={"training_id": training_id, "attempt": 1})
+            client.set_flow_run_state(run.id, State(type=StateType(state), message="said"), force=True)
+            return str(run.id)
+
+    return make
+
+
+def test_each_run_is_told_of_with_its_state(made: Made):
+    """One that Prefect does not know, and what is no id at all, are not there; the others are told of all the same."""
+    known = {made(state): Observed(state, "said") for state in ("PENDING", "RUNNING", "CRASHED", "CANCELLING")}
+    assert Runs().states([*known, str(uuid4()), "the claimer", ""]) == known
+    assert Runs().states([]) == {}
+    assert Runs().observe(str(uuid4())) is None
+
+
+def test_more_runs_than_prefect_tells_of_at_once(made: Made, monkeypatch: pytest.MonkeyPatch):
+    """They are asked for in parts, and listed page by page."""
+    ids = {made("CANCELLING") for _ in range(5)}
+    monkeypatch.setattr(looking, "PAGE", 2)
+    assert Runs().states(ids).keys() == ids
+    assert Runs().cancelled(LONG_AGO).keys() >= ids
+
+
+def test_what_a_person_cancelled_is_told_of(made: Made):
+    """Runs of `train` that are being cancelled, whenever that began, and those that went straight to CANCELLED."""
+    going, gone, alive = made("CANCELLING"), made("CANCELLED"), made("RUNNING")
+    strange = made("CANCELLED", of=other)
+    since = Runs().cancelled(datetime.now(UTC) - timedelta(minutes=10))
+    assert (since[going].state, since[gone].state) == ("CANCELLING", "CANCELLED")
+    assert {alive, strange}.isdisjoint(since)
+    later = Runs().cancelled(datetime.now(UTC) + timedelta(minutes=10))
+    assert going in later
+    assert gone not in later
+
+
+@pytest.mark.parametrize(("cancelled", "state"), [(False, "CRASHED"), (True, "CANCELLED")])
+def test_a_run_is_closed_whatever_it_was(made: Made, cancelled: bool, state: str):
+    """Its last state says why; one that was deleted meanwhile needs no closing."""
+    run_id = made("RUNNING")
+    Runs().close(run_id, "its attempt has ended", cancelled=cancelled)
+    assert Runs().observe(run_id) == Observed(state, "its attempt has ended")
+    with get_client(sync_client=True) as client:
+        client.delete_flow_run(UUID(run_id))
+    Runs().close(run_id, "again", cancelled=cancelled)
+
+
+class Page(BaseHTTPRequestHandler):
+    """Somebody else, who answers everything with a page."""
+
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>")
+
+    def log_message(self, *_given: object) -> None: ...
+
+
+def test_who_is_no_prefect_is_away():
+    """Nobody at its address, or somebody else: it is asked again, and nothing is taken for its answer."""
+    with HTTPServer(("127.0.0.1", 0), Page) as somebody:
+        threading.Thread(target=somebody.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        for port in (9, somebody.server_port):
+            url = f"http://127.0.0.1:{port}/api"
+            with temporary_settings({PREFECT_API_URL: url}), pytest.raises(PrefectAway):
+                Runs().states([str(uuid4())])
+        somebody.shutdown()
