@@ -6,9 +6,12 @@ take what it does not need, so nobody overtakes to another's cost and nobody sta
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from blocks.catalogue.catalogue import GIB, Machine
+from flows.training.retries import LONGEST_SECONDS
+
+LONGEST = timedelta(seconds=LONGEST_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ def take_turns(waiting: Sequence[Want], held: Sequence[Held], machine: Machine, 
         waiting: the trainings that want a machine, the longest waiting first.
         held: the leases that are out.
         machine: what there is in all.
-        now: those whose `not_before` is later stay where they are in the queue and block nobody.
+        now: those whose `not_before` is later stay where they are in the queue and block nobody. One that lies
+            further ahead than any back-off was noted before the machine's clock was set back: it counts no more.
     """
     turn = Turn({}, {})
     memory = machine.memory_bytes - sum(lease.memory_bytes for lease in held)
@@ -55,7 +59,7 @@ def take_turns(waiting: Sequence[Want], held: Sequence[Held], machine: Machine, 
     free = [gpu for gpu in machine.gpus if gpu.index not in taken]
     ahead: list[str] = []
     for want in waiting:
-        if want.not_before is not None and want.not_before > now:
+        if want.not_before is not None and now < want.not_before <= now + LONGEST:
             turn.waits[want.training_id] = f"is tried again at {want.not_before:%H:%M:%S} UTC"
             continue
         of_its_kind = sum(gpu.is_a(want.gpu_kind) for gpu in machine.gpus)

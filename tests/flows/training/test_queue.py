@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blocks.catalogue.catalogue import GIB, Gpu, Machine
-from flows.training.queue import Held, Turn, Want, take_turns
+from blocks.records.words import Reason
+from flows.training.queue import LONGEST, Held, Turn, Want, take_turns
+from flows.training.retries import BACK_OFF, JITTER
 
 NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=30)
+NEVER = NOW + LONGEST + timedelta(seconds=1)
 
 
 def want(name: str, memory: float, gpus: int = 0, not_before: datetime | None = None) -> Want:
@@ -44,6 +47,8 @@ def turn(waiting: list[Want], out: list[Held], memory: float = 4, gpus: int = 2)
         ([want("a", 1, 2), want("b", 3, 0)], [held("x", 1, "0")], []),
         ([want("a", 3, 0, LATER), want("b", 4)], [], ["b"]),  # one that waits for its next try blocks nobody
         ([want("a", 3, 0, NOW), want("b", 4)], [], ["a"]),
+        ([want("a", 3, 0, NOW + LONGEST), want("b", 4)], [], ["b"]),
+        ([want("a", 3, 0, NEVER), want("b", 4)], [], ["a"]),  # noted before the clock was set back
         ([want("a", 5), want("b", 4)], [], ["b"]),  # what the machine can never hold blocks nobody
         ([want("a", 1, 3), want("b", 4, 2)], [], ["b"]),
         ([want("a", 1)], [held("x", 6)], []),  # leases from when the machine was larger
@@ -67,6 +72,7 @@ def test_who_starts(waiting: list[Want], out: list[Held], starts: list[str]):
         ([want("a", 3, 1), want("b", 2), want("c", 1)], [], "1.0 GiB are free); before it in the queue"),
         ([want("a", 2)], [held(f"x{n}", 1) for n in range(4)], "held by x0, x1, x2 and 1 more"),
         ([want("a", 1, 0, LATER)], [], "is tried again at 12:00:30 UTC"),
+        ([want("a", 3, 0, NEVER)], [held("x", 2)], "waits for 3.0 GiB of memory (2.0 GiB are free), held by x"),
         ([want("a", 5)], [], "waits for a larger machine: this one has 4.0 GiB of memory and 2 GPU(s) in all"),
     ],
 )
@@ -110,7 +116,7 @@ def queues(draw: st.DrawFn) -> tuple[list[Want], list[Held], Machine]:
         memory, count = min(draw(SIZES), free), min(draw(st.integers(0, 2)), len(gpus))
         out.append(Held(f"held-{number}", memory, tuple(gpus[:count])))
         free, gpus = free - memory, gpus[count:]
-    moments = st.sampled_from([None, NOW - timedelta(1), LATER])
+    moments = st.sampled_from([None, NOW - timedelta(1), LATER, NEVER])
     waiting = [
         Want(f"tr-{number}", f"w{number}", draw(SIZES), draw(st.integers(0, 4)), draw(moments))
         for number in range(draw(st.integers(0, 8)))
@@ -123,10 +129,14 @@ def in_turn(waiting: list[Want], machine: Machine) -> list[Want]:
     return [
         one
         for one in waiting
-        if (one.not_before is None or one.not_before <= NOW)
-        and one.memory_bytes <= machine.memory_bytes
-        and one.gpus <= len(machine.gpus)
+        if one.not_before != LATER and one.memory_bytes <= machine.memory_bytes and one.gpus <= len(machine.gpus)
     ]
+
+
+@pytest.mark.parametrize("reason", list(BACK_OFF))
+def test_every_back_off_is_waited_for(reason: Reason):
+    """No wait that a verdict sets is so long that it is taken for one of before a clock was set back."""
+    assert timedelta(seconds=max(BACK_OFF[reason]) * (1 + JITTER)) <= LONGEST
 
 
 @given(queues())
