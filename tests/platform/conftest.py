@@ -11,10 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
+from blocks import settings as platform_settings
 from blocks.platform import Platform
 from blocks.pools.environments import Environments
 from blocks.settings import Settings
 from blocks.storage.location import parse
+from tests.conftest import platform_folder
+from tests.platform import terminal
 from tests.platform.batch import BATCH, Batch
 from tests.platform.deadlines import within
 
@@ -25,7 +28,7 @@ EMF_SECONDS = 120
 # The queue needs a machine of which nothing is given out, the ends trainings that are on their way to theirs; what
 # takes parts of the platform away comes when the batch has ended.
 FIRST = ("test_queue", "test_ends")
-LAST = ("test_experiments", "test_tensorflow", "test_down_and_up")
+LAST = ("test_experiments", "test_tensorflow", "test_several", "test_down_and_up", "test_step_kills", "test_kills")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,6 +41,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return FIRST.index(name) - len(FIRST) if name in FIRST else LAST.index(name) + 1 if name in LAST else 0
 
     items.sort(key=place)
+
+
+@pytest.fixture(scope="module")
+def own(platform: Settings) -> Iterator[Platform]:
+    """A platform of a file's own, whose parts may be taken away; it borrows the environments of the session's."""
+    with platform_folder():
+        settings = platform_settings.load()
+        (platform.home / "environments").mkdir(exist_ok=True)
+        (settings.home / "environments").symlink_to(platform.home / "environments")
+        terminal.emf("up")
+        yield Platform(settings)
 
 
 @pytest.fixture(scope="session")
