@@ -1,6 +1,9 @@
 """Workers that torchrun starts are the script's: they go through the wrapper, share the cores and end with it."""
 
+import os
+import signal
 import socket
+import time
 
 import pytest
 
@@ -20,6 +23,11 @@ def save(*_):
     sys.exit(0)
 signal.signal(signal.SIGTERM, save)
 print("ready", os.environ["RANK"])
+time.sleep(600)
+"""
+STUBBORN = """\
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", os.environ["RANK"], os.getppid())
 time.sleep(600)
 """
 
@@ -53,6 +61,56 @@ def test_stop_lets_workers_save(launch, image):
     one.stop()
     assert one.end()["cause"] == "stopped"
     assert {"saved 0", "saved 1"} <= set(one.output.splitlines())
+
+
+@pytest.fixture
+def stubborn(launch, image):
+    """Two workers that nothing but SIGKILL ends, in sessions of their own."""
+    one = launch(WORKER + STUBBORN, image("pytorch"), torchrun=TWO, grace_seconds=4)
+    one.printed("ready 0", 60)
+    one.printed("ready 1", 60)
+    assert len({os.getsid(pid) for pid in one.alive()}) == 3
+    return one
+
+
+def test_workers_do_not_outlive_a_run_that_is_killed(stubborn):
+    """With the run its ends of both pipes are gone: within the grace nothing of the script is left."""
+    stubborn.process.stdin.close()
+    os.close(stubborn._reports)
+    stubborn._reports = -1
+    began = time.monotonic()
+    assert stubborn.process.wait(20) == 0
+    assert time.monotonic() - began < 4 + 3
+    assert stubborn.alive() == []
+
+
+def test_workers_do_not_outlive_a_launcher_that_is_killed(stubborn, until):
+    """The kernel kills the agent with the launcher, and each worker with the agent."""
+    stubborn.process.kill()
+    until(lambda: not stubborn.alive(), 1)
+
+
+def test_workers_do_not_outlive_their_agent(stubborn, until):
+    """They are dead before the launcher has even asked them to end."""
+    agent = int(stubborn.output.split("ready 0 ")[1].split()[0])
+    os.kill(agent, signal.SIGKILL)
+    until(lambda: not stubborn.alive(), 1)
+    assert stubborn.end()["signal"] == signal.SIGKILL
+
+
+def test_workers_that_were_held_go_on(launch, image, until):
+    """The launcher sleeps: the agent and both workers wait for the answer, and their group is none the worse."""
+    script = WORKER + "print('ready'); time.sleep(2.5); dist.all_reduce(total); print('sum', total.item(), 'again')\n"
+    one = launch(script, image("pytorch"), torchrun=TWO, sleep_seconds=1)
+    until(lambda: one.output.count("ready") == 2, 60)
+    for number, seconds in ((signal.SIGSTOP, 1.5), (signal.SIGCONT, 2)):
+        for pid in [one.process.pid, *one.alive()]:
+            os.kill(pid, number)
+        time.sleep(seconds)
+    assert "again" not in one.output
+    one.send(b"go on 1\n")
+    assert one.end()["exit_code"] == 0, one.output
+    assert one.output.count("sum 6 again") == 2
 
 
 def test_two_instances_are_one_group(launch, image):
