@@ -82,10 +82,10 @@ class LocalLogs:
             if not (over := ended()):
                 time.sleep(POLL_SECONDS)
 
-    def tail(self, training_id: str, n: int) -> list[LogLine]:
+    def tail(self, training_id: str, n: int, attempt: int | None = None, instance: int | None = None) -> list[LogLine]:
         """Return the last `n` lines; only the ends of the files are read."""
         lines: list[LogLine] = []
-        files = reversed(self._files(training_id))
+        files = reversed(self._files(training_id, attempt, instance))
         for _, of_attempt in groupby(files, key=lambda file: file.attempt):
             found = [line for file in of_attempt for line in _last_lines(file, n - len(lines))]
             found.sort(key=lambda line: (line.time, line.sequence))

@@ -11,7 +11,7 @@ from blocks.platform import Platform
 from flows.cli import pairs
 from flows.cli.output import AsJson, Repeated
 from flows.cli.places import with_places
-from flows.cli.training_logs import follow
+from flows.cli.training_logs import Lines, follow
 from flows.cli.training_page import print_page
 from flows.faults import Fault, Refused
 from flows.training import reading
@@ -72,7 +72,8 @@ def check_rest(platform: Platform, request: Mapping[str, Any]) -> None:
 def print_made(platform: Platform, made: dict[str, Any], wait: bool, as_json: bool) -> None:
     """Print a new training, where that is asked for when it has ended; then exit code 1 says that it failed."""
     if wait:
-        follow(platform, made["id"], on_stderr=as_json)
+        of_several = made["request"]["instance_count"] > 1
+        follow(platform, made["id"], of=Lines(on_stderr=as_json, of_several=of_several))
         made = reading.read(platform, made["id"])
     print_page(made, as_json)
     if wait and made["state"] != "COMPLETE":

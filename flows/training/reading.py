@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from blocks.logs.line import LogLine
 from blocks.platform import Platform
 from blocks.records import experiments, trainings
 from blocks.records.tables import Training
@@ -28,6 +29,16 @@ def find(session: Session, training: str) -> Training:
         NotFound, Ambiguous: there is none, or there are several.
     """
     return trainings.find(session, lookup_name("training", training))
+
+
+def instances(row: Training) -> int:
+    """Return how many instances train together."""
+    return int(row.request["instance_count"])
+
+
+def line_of(line: LogLine, *, of_several: bool) -> str:
+    """Return a line of the log for a person; of several instances it says which one wrote it."""
+    return f"[{line.instance}] {line.body}" if of_several else line.body
 
 
 def read(platform: Platform, training: str) -> dict[str, Any]:

@@ -134,4 +134,5 @@ def tail(platform: Platform, training: str, lines: int) -> str:
     """Return the last lines of its log."""
     with platform.records.reading() as session:
         row = reading.find(session, training)
-    return "\n".join(line.body for line in platform.logs.tail(row.id, lines))
+    of_several = reading.instances(row) > 1
+    return "\n".join(reading.line_of(line, of_several=of_several) for line in platform.logs.tail(row.id, lines))

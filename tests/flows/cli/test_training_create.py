@@ -80,7 +80,7 @@ def test_a_copy_keeps_hyperparameters_beside_those_that_differ(
 
 def test_every_field_has_its_option(sent: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch):
     """What is given is sent under the field's name; what is not is not sent."""
-    values = {"instance_count": "2", "data_storage_gb": "3", "processes_per_node": "4"}
+    values = {"instance_count": "2", "data_storage_gb": "3", "processes_per_node": "4", "checkpoints_kept": "5"}
     words: list[str] = []
     for field in (*TrainingSpec.model_fields, "request_key"):
         option = f"--{field.replace('_', '-')}"
