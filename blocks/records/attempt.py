@@ -122,6 +122,11 @@ def run(session: Session, attempt: Attempt) -> None:
             transition(session, attempt.training, T.RUNNING)
 
 
+def ran(attempt: Attempt, seconds: float) -> None:
+    """Keep for how long its script has run, by the instance's own steady clock: the most that was told."""
+    attempt.ran_seconds = max(attempt.ran_seconds or 0.0, seconds)
+
+
 def stage_out(
     session: Session,
     attempt: Attempt,
@@ -171,8 +176,11 @@ def end(
 
 
 def _has_run(evidence: dict[str, Any]) -> bool:
-    """Say whether the evidence tells how a script ended: then it ran, also where nobody was there to hear of it."""
-    return not evidence.keys().isdisjoint({"exit_code", "signal"})
+    """Say whether the evidence tells how a script ended: then it ran, also where nobody was there to hear of it.
+
+    Of an attempt that was lost an engine may tell how all of it ended, its script or what stood before that.
+    """
+    return evidence.get("cause") != "lost" and not evidence.keys().isdisjoint({"exit_code", "signal"})
 
 
 def _way(state: str, to: TrainingState) -> Sequence[TrainingState]:

@@ -193,7 +193,8 @@ def ran_seconds(row: Attempt) -> float:
         return row.ran_seconds
     if row.running_at is None:
         return 0.0
-    return ((row.stopped_running_at or row.ended_at or now()) - row.running_at).total_seconds()
+    over = row.stopped_running_at or row.ended_at or now()
+    return max(0.0, (over - row.running_at).total_seconds())  # a clock that was set back gives no time
 
 
 def seconds_trained(row: Training) -> float:

@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import math
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import timedelta
@@ -71,7 +72,10 @@ def app(assigner: Assigner, secret: str, pulse: Pulse | None = None) -> Starlett
             with records.writing() as session:
                 if verb is _end and (told := _told_before(session, attempt_id, token, body)):
                     return told
-                return verb(session, verbs.authenticate(session, attempt_id, token), body)
+                attempt = verbs.authenticate(session, attempt_id, token)
+                if (seconds := _ran_seconds(body)) is not None:
+                    verbs.ran(attempt, seconds)
+                return verb(session, attempt, body)
 
         return await _answer(request, work, pulse)
 
@@ -201,6 +205,16 @@ def _told_before(session: Session, attempt_id: str, token: str, body: Body) -> B
         return None
     # Its own end, whatever a person has done with the training since.
     return {"state": attempt.outcome, "reason": attempt.reason, "message": attempt.message}
+
+
+def _ran_seconds(body: Body) -> float | None:
+    """Return for how long the script has run, as the instance tells it; one of an older version tells nothing."""
+    if "ran_seconds" not in body:
+        return None
+    seconds = float(body["ran_seconds"])
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"ran_seconds is {seconds}; it must be a number of seconds, 0 or more")
+    return seconds
 
 
 def _evidence(body: Body) -> Evidence:

@@ -4,6 +4,7 @@ import json
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -48,6 +49,15 @@ class Door:
         self.wish = Wish.NONE
         self.given_up = threading.Event()
         self.progress = ""
+        self._started: float | None = None  # by the steady clock: the machine's own may be set while a script runs
+        self._ended: float | None = None
+
+    @property
+    def ran_seconds(self) -> float | None:
+        """For how long the script has run, in seconds; None as long as it has not started."""
+        if self._started is None:
+            return None
+        return (time.monotonic() if self._ended is None else self._ended) - self._started
 
     def claim(self, code: str, flow_run_id: str) -> Assignment:
         """Take the attempt. The same run may claim again; any other is refused.
@@ -60,7 +70,9 @@ class Door:
         return Assignment.model_validate(answer)
 
     def run(self) -> None:
-        """Tell that the script has started."""
+        """Tell that the script has started. Its time counts from the first call, whether or not that is heard."""
+        if self._started is None:
+            self._started = time.monotonic()
         self._call("run", {}, patience=0)
 
     def confirm(self) -> None:
@@ -73,7 +85,7 @@ class Door:
         self._beat(END_SECONDS)
 
     def stage_out(self, evidence: Evidence) -> None:
-        """Tell that the script has ended, and how."""
+        """Tell that the script has ended, and how. Its time counts no further."""
         self._tell("stage-out", evidence, PATIENCE_SECONDS)
 
     def resumed(self, path: str, *, is_verified: bool, differs: Sequence[str]) -> None:
@@ -128,17 +140,22 @@ class Door:
             GivenUp: the attempt is no longer ours.
             DoorClosed: the controller was away for so many seconds, or understands no beat at all.
         """
-        for body in ({"progress": self.progress}, {}):
+        for body in ({"progress": self.progress} | self._ran(), {}):
             with suppress(NotUnderstood):
                 return self._call("beat", body, patience)
         raise DoorClosed(f"The controller at {self._http.base_url} does not understand a beat.")
 
     def _tell(self, verb: str, evidence: Evidence, patience: float) -> dict[str, Any]:
         """Tell of an end, and, where the controller cannot read that, of how it ended and no more."""
+        if self._ended is None:
+            self._ended = time.monotonic()
         try:
-            return self._call(verb, {"evidence": evidence.to_json()}, patience)
+            return self._call(verb, {"evidence": evidence.to_json()} | self._ran(), patience)
         except NotUnderstood as error:
-            return self._call(verb, {"evidence": evidence.in_short(str(error)).to_json()}, patience)
+            return self._call(verb, {"evidence": evidence.in_short(str(error)).to_json()} | self._ran(), patience)
+
+    def _ran(self) -> dict[str, float]:
+        return {} if self.ran_seconds is None else {"ran_seconds": round(self.ran_seconds, 3)}
 
     def _call(self, verb: str, body: dict[str, Any], patience: float = PATIENCE_SECONDS) -> dict[str, Any]:
         for attempt in Retrying(

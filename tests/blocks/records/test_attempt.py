@@ -163,6 +163,17 @@ def test_running_counts_from_the_first_time(records: Records, claimed: str):
         assert (attempt.running_at, attempt.phase, attempt.training.state) == (first, Phase.RUNNING, T.RUNNING)
 
 
+def test_of_the_times_that_it_ran_the_longest_is_kept(records: Records, claimed: str):
+    """What is told again, or arrives late, takes nothing back."""
+    with records.writing() as session:
+        attempt = session.get(Attempt, claimed)
+        kept = []
+        for seconds in (0.0, 2.5, 1.0, 4.0):
+            verbs.ran(attempt, seconds)
+            kept.append(attempt.ran_seconds)
+    assert kept == [0.0, 2.5, 2.5, 4.0]
+
+
 def test_a_script_that_starts_while_it_is_stopped_does_not_undo_the_stop(records: Records, claimed: str):
     """A stop that came before the script's start stays."""
     with records.writing() as session:
@@ -205,6 +216,18 @@ def test_a_script_whose_start_nobody_heard_of_has_run(records: Records, claimed:
         told = trainings.events_of(session, "training", attempt.training_id)
         assert [event.state for event in told if event.state][-len(passes) :] == passes
         assert attempt.outcome == to
+
+
+@pytest.mark.parametrize("evidence", [{"exit_code": 137}, {"signal": 9}])
+def test_how_all_of_a_lost_attempt_ended_does_not_say_that_its_script_ran(records: Records, claimed: str, evidence):
+    """What an engine tells of a container is told of its staging in as well."""
+    with records.writing() as session:
+        attempt = session.get(Attempt, claimed)
+        verbs.end(
+            session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence=evidence | {"cause": "lost"}
+        )
+        assert attempt.running_at is None
+        assert not trainings.has_been(session, attempt.training, T.RUNNING)
 
 
 def test_staging_out_tells_that_the_script_ran(records: Records, claimed: str):

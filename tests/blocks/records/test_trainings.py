@@ -1,19 +1,23 @@
 """Trainings in the records: found, listed, asked for once, stopped, deleted."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from blocks.records import attempt as verbs
 from blocks.records import checkpoints, experiments, trainings
 from blocks.records.database import Records
 from blocks.records.errors import Ambiguous, KeyReused, NotAllowed, NotFound
-from blocks.records.tables import Attempt, Checkpoint, Event, Experiment, Training
+from blocks.records.tables import Attempt, Checkpoint, Event, Experiment, Training, now
 from blocks.records.transitions import transition
 from blocks.records.words import TERMINAL, ExperimentState, TrainingState, Wish
 
 T = TrainingState
+NOW = now()
 Make = Callable[..., str]
 
 
@@ -216,3 +220,46 @@ def test_forgetting_leaves_nothing(records: Records, make: Make):
             assert session.scalar(select(func.count()).select_from(table)) == 0
         assert {event.kind for event in session.scalars(select(Event))} == {"experiment"}
         assert session.scalar(select(func.count()).select_from(Experiment)) == 1
+
+
+def ran(seconds: float | None, began: float | None = None, ended: float | None = None, last: float | None = None):
+    """Return an attempt: for how long it says that it ran, and what the wall clock showed, in seconds from now."""
+    times = [None if moment is None else NOW + timedelta(seconds=moment) for moment in (began, ended, last)]
+    return Attempt(ran_seconds=seconds, running_at=times[0], stopped_running_at=times[1], ended_at=times[2])
+
+
+@pytest.mark.parametrize(
+    ("attempts", "seconds"),
+    [
+        ([], 0),
+        ([ran(None)], 0),  # it never ran
+        ([ran(60.5)], 60.5),
+        ([ran(60.5, 0, 5000, 6000)], 60.5),  # the clock was set forward while it ran
+        ([ran(60.5, 0, -5000, -4000)], 60.5),  # or back
+        ([ran(0.0, 0, 50)], 0),
+        # One of an older version tells none: the times that were noted, to its script's end where that was heard.
+        ([ran(None, 0, 50, 70)], 50),
+        ([ran(None, 0, None, 70)], 70),
+        ([ran(None, 0, -50, -40)], 0),  # nobody gets time back
+        ([ran(10.0, 0, 11), ran(None, 1000, 1050), ran(None), ran(2.0, 9000)], 62),
+    ],
+)
+def test_the_time_trained_is_what_the_instances_tell(attempts: list[Attempt], seconds: float):
+    """The sum over all attempts; only where one tells nothing the difference of times."""
+    assert trainings.seconds_trained(Training(attempts=attempts)) == seconds
+
+
+MOMENTS = st.none() | st.floats(-1e6, 1e6)
+TELLING = st.builds(ran, st.floats(0, 1e6), MOMENTS, MOMENTS, MOMENTS)
+
+
+@given(st.lists(TELLING, max_size=6))
+def test_no_wait_and_no_clock_that_is_set_changes_the_time_trained(attempts: list[Attempt]):
+    """Wherever the wall clock stood when each began and ended: what they told is what counts."""
+    assert trainings.seconds_trained(Training(attempts=attempts)) == sum(row.ran_seconds for row in attempts)
+
+
+@given(st.lists(st.builds(ran, st.none(), MOMENTS, MOMENTS, MOMENTS), max_size=6))
+def test_the_time_trained_is_never_less_than_nothing(attempts: list[Attempt]):
+    """Also where older instances tell no time and the clock was set back."""
+    assert trainings.seconds_trained(Training(attempts=attempts)) >= 0

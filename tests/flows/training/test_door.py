@@ -149,14 +149,14 @@ def test_a_controller_that_is_away_when_a_model_is_confirmed_costs_nothing(door:
 
 
 def test_the_last_lines_always_pass(door: Door, here: Platform, attempt_id: str, attempt_of: Callable):
-    """A script that prints the longest lines that a log stores can still tell how it ended."""
+    """A script that prints the longest lines that a log stores can still tell how it ended; the very last are kept."""
     log = ScriptLog(LocalSink(here.settings.home, attempt_id.removesuffix("-a1"), 1, 0), attempt_id[:-3], 1, 0)
-    log.write([("\x01" * 64 * 1024, 0)] * LAST_LINES)
+    log.write([("\x01" * 64 * 1024, 0)] * LAST_LINES + [("the end", 0)])
     log.close()
     door.run()
     evidence = Evidence(Cause.EXIT, exit_code=1, last_lines=tuple(log.last))
     assert door.end(evidence)["state"] == "FAIL_TRAIN"
-    assert len(attempt_of(attempt_id).evidence["last_lines"]) == LAST_LINES
+    assert attempt_of(attempt_id).evidence["last_lines"][-1] == "the end"
 
 
 def test_pips_longest_words_pass(door: Door, attempt_of: Callable, attempt_id: str):
@@ -232,3 +232,88 @@ def test_a_beat_that_is_not_understood_gives_nothing_up(door: Door, attempt_of: 
     assert attempt_of(attempt_id).beat_at > before
     with pytest.raises(DoorClosed, match="does not understand a beat"):
         door.confirm()
+
+
+class Clock:
+    """A steady clock that a test moves."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which the door tells how long the script has run."""
+    found = Clock()
+    monkeypatch.setattr(doors, "time", found)
+    return found
+
+
+def test_the_time_that_is_told_is_that_of_the_steady_clock(
+    here: Platform, door: Door, clock: Clock, attempt_of: Callable, attempt_id: str
+):
+    """From the first word of its start to that of its end; every beat brings the records up to date."""
+    clock.now += 50  # what comes before the script is none of its time
+    door.confirm()
+    assert attempt_of(attempt_id).ran_seconds is None
+    door.run()
+    for seconds in (30, 60):
+        clock.now += 30
+        door.confirm()
+        assert attempt_of(attempt_id).ran_seconds == seconds
+    clock.now += 1.5
+    evidence = Evidence(Cause.EXIT, exit_code=0)
+    door.stage_out(evidence)
+    clock.now += 1000  # nor is what comes after it
+    door.confirm()
+    door.end(evidence)
+    row = attempt_of(attempt_id)
+    assert row.ran_seconds == trainings.ran_seconds(row) == 61.5
+
+
+def test_a_start_that_nobody_heard_counts_from_then(door: Door, clock: Clock, attempt_of: Callable, attempt_id: str):
+    """The script runs while the controller is away, and its start is told again: its time began with the first."""
+    real = door._once
+
+    def away(verb: str, _body: dict) -> dict:
+        """Close the door."""
+        raise DoorClosed(f"{verb} was not heard")
+
+    door._once = away
+    with pytest.raises(DoorClosed):
+        door.run()
+    clock.now += 40
+    door._once = real
+    door.run()
+    clock.now += 2
+    door.end(Evidence(Cause.STOPPED))
+    assert attempt_of(attempt_id).ran_seconds == 42
+
+
+def test_what_never_ran_tells_no_time(door: Door, clock: Clock, attempt_of: Callable, attempt_id: str):
+    """An attempt that ends while its data comes in has none."""
+    clock.now += 40
+    door.end(Evidence(Cause.STOPPED))
+    row = attempt_of(attempt_id)
+    assert (row.ran_seconds, trainings.ran_seconds(row)) == (None, 0)
+
+
+def test_a_time_is_told_also_where_the_words_are_not_understood(
+    door: Door, clock: Clock, attempt_of: Callable, attempt_id: str
+):
+    """An end that is told in short still tells how long the script ran."""
+    real = door._once
+
+    def once(verb: str, body: dict) -> dict:
+        """Break what carries the script's words."""
+        if "last_lines" in body.get("evidence", {}):
+            body = body | {"evidence": body["evidence"] | {"cause": "odd"}}
+        return real(verb, body)
+
+    door.run()
+    clock.now += 7
+    door._once = once
+    door.end(Evidence(Cause.EXIT, exit_code=3, last_lines=("words",)))
+    assert attempt_of(attempt_id).ran_seconds == 7

@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flows.training.evidence import LAST_LINES, LINE_CHARACTERS, LINES_CHARACTERS, Cause, Evidence, cut
@@ -30,6 +30,7 @@ def test_evidence_survives_the_records(evidence: Evidence):
     assert None not in stored.values()
 
 
+@example("e", [70_000] * 130)
 @given(st.text(min_size=0, max_size=20), st.lists(st.integers(0, 70_000), max_size=130))
 def test_evidence_is_never_too_long_for_the_door(error: str, lengths: list[int]):
     """However much was said, its JSON is far below 1 MiB; the last lines are kept, and cut twice they are the same."""
@@ -42,6 +43,8 @@ def test_evidence_is_never_too_long_for_the_door(error: str, lengths: list[int])
     assert Evidence(**stored).to_json() == stored
 
 
+@example([LINE_CHARACTERS] * 130)
+@example([0] * 130)
 @given(st.lists(st.integers(0, LINE_CHARACTERS), max_size=130))
 def test_as_many_lines_are_kept_as_there_is_room_for(lengths: list[int]):
     """All that fit, up to their number; one more would be too many."""

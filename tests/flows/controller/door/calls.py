@@ -9,6 +9,7 @@ EVIDENCE = {"cause": "exit", "exit_code": 0}
 GOOD: dict[str, dict[str, Any]] = {
     "beat": {"progress": "running"},
     "run": {},
+    "resumed": {"path": "file:///c/checkpoint-1", "is_verified": True, "differs": []},
     "checkpoint": {"number": 1, "path": "file:///c/checkpoint-1", "files": 2, "bytes": 3},
     "warn": {"message": "Warning: odd"},
     "stage-out": {"evidence": EVIDENCE},

@@ -64,6 +64,11 @@ def test_there_are_no_other_verbs(call: Call):
         ("warn", "text"),
         ("beat", [1]),
         ("beat", 5),
+        ("beat", {"ran_seconds": "long"}),
+        ("beat", {"ran_seconds": None}),
+        ("beat", {"ran_seconds": -1}),
+        ("beat", {"ran_seconds": 10**400}),
+        ("run", {"ran_seconds": []}),
         ("stage-out", {}),
         ("stage-out", {"evidence": []}),
         ("stage-out", {"evidence": {"exit_code": 0}}),
@@ -79,6 +84,17 @@ def test_a_body_that_is_not_understood(call: Call, attempt_of: Call, attempt_id:
     assert "not understood" in answer.json()["message"]
     row = attempt_of(attempt_id)
     assert (row.ended_at, row.training.state, row.checkpoints) == (None, T.CREATE_IN_PROGRESS, [])
+
+
+@pytest.mark.parametrize("seconds", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_time_that_is_no_number_of_seconds(
+    client: TestClient, call: Call, attempt_of: Call, attempt_id: str, seconds
+):
+    """What JSON can say and no clock has: 422, and no time is kept."""
+    said = f'{{"ran_seconds": {seconds}}}'.encode()
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    assert client.post(f"/attempts/{attempt_id}/beat", content=said, headers=headers).status_code == 422
+    assert attempt_of(attempt_id).ran_seconds is None
 
 
 @pytest.mark.parametrize("raw", [b"{", b"\xff\xfe", b"[" * 100_000, b'"' + b"x" * LIMIT_BYTES + b'"'])

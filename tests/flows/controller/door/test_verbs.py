@@ -47,3 +47,21 @@ def test_a_warning_is_an_event(here: Platform, call: Call, attempt_id: str):
     with here.records.reading() as session:
         event = trainings.events_of(session, "training", attempt_id.removesuffix("-a1"))[-1]
     assert event.message == "x" * 2000
+
+
+def test_of_the_times_that_are_told_the_longest_is_kept(call: Call, attempt_of: Call, attempt_id: str):
+    """With a beat, the script's end and the attempt's: what arrives late takes nothing back."""
+    kept = []
+    for verb, seconds in [("run", 0), ("beat", 5), ("beat", 3.5), ("stage-out", 9), ("beat", 4), ("end", 9.25)]:
+        assert call(verb, GOOD[verb] | {"ran_seconds": seconds}).status_code == 200
+        kept.append(attempt_of(attempt_id).ran_seconds)
+    assert kept == [0, 5, 5, 9, 9, 9.25]
+
+
+def test_an_instance_of_an_older_version_tells_no_time(call: Call, attempt_of: Call, attempt_id: str):
+    """Every verb is understood without it; its time is the difference of when it was heard of, as it always was."""
+    for verb in ("run", "beat", "stage-out", "end"):
+        assert call(verb, GOOD[verb]).status_code == 200
+    row = attempt_of(attempt_id)
+    assert row.ran_seconds is None
+    assert trainings.ran_seconds(row) == (row.stopped_running_at - row.running_at).total_seconds() > 0
