@@ -28,7 +28,15 @@ EMF_SECONDS = 120
 # The queue needs a machine of which nothing is given out, the ends trainings that are on their way to theirs; what
 # takes parts of the platform away comes when the batch has ended.
 FIRST = ("test_queue", "test_ends")
-LAST = ("test_experiments", "test_tensorflow", "test_several", "test_down_and_up", "test_step_kills", "test_kills")
+LAST = (
+    "test_experiments",
+    "test_tensorflow",
+    "test_several",
+    "test_down_and_up",
+    "test_outages",
+    "test_step_kills",
+    "test_kills",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,12 +54,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def own(platform: Settings) -> Iterator[Platform]:
     """A platform of a file's own, whose parts may be taken away; it borrows the environments of the session's."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
     with platform_folder():
         settings = platform_settings.load()
         (platform.home / "environments").mkdir(exist_ok=True)
         (settings.home / "environments").symlink_to(platform.home / "environments")
         terminal.emf("up")
-        yield Platform(settings)
+        with temporary_settings({PREFECT_API_URL: settings.prefect_api_url}):  # this process asks its Prefect
+            yield Platform(settings)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,6 @@ STEPS = 20_000
 MOMENTS = 7.0  # seconds after a victim is there within which it is killed
 WITHOUT_PROGRESS = 2  # attempts in a row that may die before they have kept anything: the platform gives up at four
 Training = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def prefect_of(own: Platform) -> Iterator[None]:
-    """This process asks the Prefect of the file's own platform."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    with temporary_settings({PREFECT_API_URL: own.settings.prefect_api_url}):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +82,6 @@ def strike(victim: str, own: Platform, look: Callable[[], Training], source: ran
     mend(victim, own)
 
 
-@pytest.mark.usefixtures("prefect_of")
 def test_killed_again_and_again_it_ends_with_the_same_weights(
     own: Platform, descending: Callable[[], Training], hurry: Path, uninterrupted: bytes
 ):

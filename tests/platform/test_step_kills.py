@@ -3,7 +3,7 @@
 import json
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -60,15 +60,6 @@ def start(own: Platform, traces: Path) -> Callable[[str, str], str]:
 
 
 @pytest.fixture(scope="module")
-def prefect_of(own: Platform) -> Iterator[None]:
-    """This process asks the Prefect of the file's own platform."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    with temporary_settings({PREFECT_API_URL: own.settings.prefect_api_url}):
-        yield
-
-
-@pytest.fixture(scope="module")
 def calls(own: Platform, traces: Path, start: Callable[[str, str], str]) -> list[str]:
     """The outside calls of a run that nobody disturbs, in order."""
     training_id = start("undisturbed", "")
@@ -106,7 +97,6 @@ def plans(calls: Sequence[str], most: int, source: random.Random) -> list[str]:
     return every if most >= len(every) else sorted(source.sample(every, most), key=lambda plan: int(plan.split()[1]))
 
 
-@pytest.mark.usefixtures("prefect_of")
 def test_killed_at_any_call_it_ends_in_the_same_place(
     own: Platform, calls: list[str], traces: Path, start: Callable[[str, str], str]
 ):
