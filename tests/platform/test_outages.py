@@ -152,20 +152,9 @@ def test_mlflow_away_at_the_beginning_and_at_the_end(
     for training_id in (first, second):
         found = until(training_id, ended)
         whole(own, found)
-        url = f"{own.settings.mlflow_url}/api/2.0/mlflow/runs/get"
-
-        def told(run: str = found["mlflow_run_id"]) -> bool:
-            try:
-                answer = httpx.get(url, params={"run_id": run}, timeout=10, trust_env=False)
-            except httpx.TransportError:
-                return False
-            return answer.is_success and answer.json()["run"]["info"]["status"] == "FINISHED"
-
-        within(120, told, "MLflow to know")
-    body = {"experiment_ids": ["1"], "max_results": 100}
-    runs = httpx.post(f"{own.settings.mlflow_url}/api/2.0/mlflow/runs/search", json=body, trust_env=False).json()[
-        "runs"
-    ]
+        within(120, lambda run=found["mlflow_run_id"]: knows(own, run), "MLflow to know")
+    search, body = f"{own.settings.mlflow_url}/api/2.0/mlflow/runs/search", {"experiment_ids": ["1"]}
+    runs = httpx.post(search, json=body, timeout=30, trust_env=False).json()["runs"]
     names = [run["info"]["run_name"] for run in runs]
     assert sorted(name for name in names if name.startswith("mlflow")) == ["mlflow-away", "mlflow-new"]
 
