@@ -1,8 +1,8 @@
-# One command each: make up | down | demo | test | check | bench | lock
+# One command each: make up | down | demo | test | torture | check | bench | lock
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := up
-.PHONY: up down demo test check bench lock set-up set-up-dev
+.PHONY: up down demo test torture check bench lock set-up set-up-dev
 
 # What one process has compiled the next one need not, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
@@ -25,14 +25,20 @@ test: set-up-dev ## unit tests first, then those that start one engine, then tho
 	.venv/bin/pytest -q -m "engine and not platform"
 	.venv/bin/pytest -q -m platform
 
+torture: export KILLS ?= 200
+torture: export STEP_KILLS ?= all
+torture: set-up-dev ## KILLS=n kills at random moments, and one before and after every step of a run: hours
+	.venv/bin/pytest -q -s tests/platform/test_kills.py
+	.venv/bin/pytest -q -s tests/platform/test_step_kills.py
+
 check: set-up-dev ## style, types, layers
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/pyright
 	.venv/bin/lint-imports
 
-bench: up ## how long from submission to a script's first line, beside an empty run of Prefect's
-	@.venv/bin/python benchmarks/submit_to_first_line.py
+bench: up ## what a start, a commit, staging in and a pass of reconcile cost, each beside something to compare with
+	@for file in submit_to_first_line commit staging reconcile; do .venv/bin/python "benchmarks/$$file.py"; done
 
 lock: set-up ## resolve again what pyproject.toml and the images ask for; what is locked and still fits stays
 	$(COMPILE) pyproject.toml -o images/platform/requirements.lock

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import sys
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -16,11 +17,11 @@ from blocks.platform import Platform
 from blocks.storage.location import parse
 from flows.training import reading
 from tests.platform.conftest import IMAGE, SCRIPTS
-from tests.platform.killing import left_over, wait_for
+from tests.platform.killing import left_over, number, wait_for
 from tests.platform.terminal import emf
 
 TRACER = Path(__file__).parent / "tracer"
-SAMPLE = int(os.environ.get("STEP_KILLS") or 6)
+SAMPLE = sys.maxsize if os.environ.get("STEP_KILLS") == "all" else number("STEP_KILLS", 6)
 """How many of the calls are tried; `make torture` tries all."""
 AT_ONCE = 3
 SECONDS = 400
