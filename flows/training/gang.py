@@ -14,10 +14,11 @@ from prefect.exceptions import TerminationSignal
 from blocks.hosts.loopback import free_ports
 from blocks.logs.echo import Echo
 from flows.training.door import DoorClosed, GivenUp
+from flows.training.evidence import Cause, Evidence
+from flows.training.first_failure import InstanceEnd, first_failure, is_success
 from flows.training.instance import Instance
 from flows.training.launch import launch
 from flows.training.uploads import Uploads
-from flows.training.verdict import Cause, Evidence
 
 
 def run_together(
@@ -42,16 +43,16 @@ def run_together(
     _choose_ports(instances)
     stop = instances[0].stop  # it is the same event for all of them
     echo = Echo(show, instances[0].assignment.training_id)
-    ends: list[tuple[float, Evidence]] = []
+    ends: list[InstanceEnd] = []
     ended = _when_all_ended_well(len(instances), succeeded)
 
     def go(one: Instance, python: Path) -> None:
         try:
-            evidence = launch(one, python, echo, lambda: _tell_started(one), ended)
+            end = launch(one, python, echo, lambda: _tell_started(one), stop.set, ended)
         except Exception as error:  # noqa: BLE001 (a thread's fault must reach the attempt's end)
-            evidence = Evidence(Cause.PLATFORM, error=f"{type(error).__name__}: {error}")
-        ends.append((time.monotonic(), evidence))
-        if not is_success(evidence):
+            end = _fault(error)
+        ends.append(end)
+        if not is_success(end.evidence):
             stop.set()
 
     def together() -> None:
@@ -60,13 +61,15 @@ def run_together(
                 for one, python in zip(instances, pythons, strict=True):
                     pool.submit(go, one, python)
         except Exception as error:  # noqa: BLE001 (as above)
-            ends.append((0.0, Evidence(Cause.PLATFORM, error=f"{type(error).__name__}: {error}")))
+            ends.append(_fault(error))
 
     was_signalled = _run(together, stop)
     echo.finish()
-    none = (0.0, Evidence(Cause.STOPPED))  # a signal came before the first
-    _, first_to_fail = min(ends, key=lambda end: (is_success(end[1]), end[0]), default=none)
-    return first_to_fail, was_signalled
+    return first_failure(ends), was_signalled
+
+
+def _fault(error: Exception) -> InstanceEnd:
+    return InstanceEnd(Evidence(Cause.PLATFORM, error=f"{type(error).__name__}: {error}"), time.monotonic())
 
 
 @contextmanager
@@ -93,11 +96,6 @@ def _when_all_ended_well(count: int, succeeded: Callable[[], None]) -> Callable[
                 succeeded()
 
     return ended
-
-
-def is_success(evidence: Evidence) -> bool:
-    """Say whether the script ended by itself, and well."""
-    return evidence.cause == Cause.EXIT and evidence.exit_code == 0
 
 
 def _choose_ports(instances: Sequence[Instance]) -> None:

@@ -7,7 +7,10 @@ from pathlib import Path
 from blocks.catalogue.catalogue import Framework
 from flows.training import contract
 from flows.training.assignment import Assignment
+from flows.training.door import BEAT_SECONDS
 from flows.training.instance import Instance
+
+SLEEP_SECONDS = 2 * BEAT_SECONDS  # less than any lease: who sleeps longer has missed beats
 
 
 def job_of(instance: Instance, python: Path) -> dict[str, object]:
@@ -26,6 +29,7 @@ def job_of(instance: Instance, python: Path) -> dict[str, object]:
         "threads": max(1, int(assignment.vcpus)),
         "grace_seconds": float(assignment.grace_seconds),
         "deadline_seconds": assignment.seconds_left,
+        "sleep_seconds": SLEEP_SECONDS,
         "torchrun": _torchrun(assignment, rank) if spec.use_torchrun else None,
         "mlflow_run_id": assignment.tracked.run_id,
     }

@@ -1,24 +1,25 @@
 """Start the launcher in the image's environment, feed it the job, keep what comes out, and see how it ends."""
 
 import json
+import math
 import os
 import subprocess
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from blocks.logs.capture import Capture
 from blocks.logs.echo import Echo
 from blocks.logs.errors import LogError
 from blocks.pools.environments import IMAGES
 from blocks.tracking import Tracking
+from flows.training.evidence import Cause, Evidence
+from flows.training.first_failure import InstanceEnd
 from flows.training.instance import Instance
 from flows.training.job import job_of
+from flows.training.reports import Reports
 from flows.training.usage import REQUEST_SECONDS, UsageLog
-from flows.training.verdict import Cause, Evidence
+from flows.training.waking import GIVEN_UP, Orders, confirm_beside
 
 OVERDUE_SECONDS = 20.0  # beyond the grace, before the launcher itself is killed
 POLL_SECONDS = 0.2
@@ -30,44 +31,46 @@ def launch(
     python: Path,
     echo: Echo,
     started: Callable[[], bool],
+    failed: Callable[[], None],
     ended: Callable[[Evidence], None],
-) -> Evidence:
+) -> InstanceEnd:
     """Run the script to its end and return what is known of that.
 
-    No process of it outlives the call, unless the launcher had to be killed, or was: its main process dies with it, and
-    others (torchrun's workers) live on until `reconcile` finds them by their mark.
+    No process of it outlives the call, unless the launcher had to be killed, or was: its main process and torchrun's
+    workers die with it, and others live on until `reconcile` finds them by their mark.
 
     Args:
         instance: which, with its folders staged in.
         python: of the image's environment, or of the attempt's own on top of it.
         echo: shows lines in the run's own log.
         started: called when the script has started, again and again until it returns True: somebody was told.
+        failed: called as soon as its main process has ended otherwise than well, before what it leaves is ended.
         ended: called once it is known how the script ended, before its log and what it used are waited for.
     """
     process, job, output, events = _start(python)
     capture = Capture(output, instance.log, echo)
     usage = UsageLog(instance, Tracking(instance.assignment.tracked.tracking_uri, REQUEST_SECONDS))
-    reports = _Reports(events, usage)
+    orders, told_at = Orders(job), math.inf
+    reports = Reports(events, usage, failed, lambda number, slept: confirm_beside(instance, orders, number, slept))
     usage.start()
     reports.start()
-    # The end of its standard input ends a launcher whose run is gone, and its script: it stays open until then.
     try:
-        with os.fdopen(job, "wb", buffering=0) as line:
+        with orders:
             try:
-                with suppress(BrokenPipeError):  # one that has ended by then is seen as such
-                    line.write(json.dumps(job_of(instance, python)).encode() + b"\n")
+                orders.say(json.dumps(job_of(instance, python)))
                 _wait(instance, process, reports, started)
             finally:
-                _end(process, instance)
+                told_at = _end(process, instance, reports, orders)
                 reports.join(timeout=READ_SECONDS)
-        ended(_evidence(reports, process.returncode, instance))
+        at = reports.ended_at or time.monotonic()
+        ended(_evidence(reports, process.returncode, instance, told_at))
     finally:
         usage.finish()
     try:
         capture.finish(within=READ_SECONDS)
     except LogError as error:
         instance.door.warn(f"Warning: lines of the log were lost: {error}")
-    return _evidence(reports, process.returncode, instance)
+    return InstanceEnd(_evidence(reports, process.returncode, instance, told_at), at, told_at)
 
 
 def _start(python: Path) -> tuple[subprocess.Popen[bytes], int, int, int]:
@@ -91,12 +94,10 @@ def _start(python: Path) -> tuple[subprocess.Popen[bytes], int, int, int]:
     return process, job_write, log_read, report_read
 
 
-def _wait(
-    instance: Instance, process: subprocess.Popen[bytes], reports: "_Reports", started: Callable[[], bool]
-) -> None:
-    """Wait until the launcher has ended or is to end."""
+def _wait(instance: Instance, process: subprocess.Popen[bytes], reports: Reports, started: Callable[[], bool]) -> None:
+    """Wait until the script has ended or is to end."""
     is_known = False
-    while process.poll() is None and not instance.is_to_end():
+    while process.poll() is None and not (instance.is_to_end() or reports.script_ended.is_set()):
         if not is_known and reports.script_runs.is_set():
             is_known = started()
         instance.stop.wait(POLL_SECONDS)
@@ -106,54 +107,38 @@ def _wait(
         started()  # a script that was quicker than the first look has run all the same
 
 
-def _end(process: subprocess.Popen[bytes], instance: Instance) -> None:
-    """Have a launcher that still runs end its script; one that does not is killed, and with it the main process."""
+def _end(process: subprocess.Popen[bytes], instance: Instance, reports: Reports, orders: Orders) -> float:
+    """Have a launcher that still runs end its script; one that does not is killed, and with it the main process.
+
+    Returns the moment at which it was told to, by a steady clock; infinity where the script had ended by itself.
+    """
     if process.poll() is not None:
-        return
-    process.terminate()
-    instance.log.say("ending the script: SIGTERM, and its grace for saving")
+        return math.inf
+    told_at, grace = math.inf, 0
+    if not reports.script_ended.is_set():
+        told_at = time.monotonic()
+        if instance.door.given_up.is_set() and reports.script_runs.is_set():
+            orders.say(GIVEN_UP)
+            instance.log.say("killing the script: the attempt was given up, and what it saves would not count")
+        else:
+            process.terminate()
+            grace = instance.assignment.grace_seconds
+            instance.log.say("ending the script: SIGTERM, and its grace for saving")
     try:
-        process.wait(instance.assignment.grace_seconds + OVERDUE_SECONDS)
+        process.wait(grace + OVERDUE_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    return told_at
 
 
-class _Reports(threading.Thread):
-    """Reads the launcher's events; `ended` is its last word."""
-
-    def __init__(self, descriptor: int, usage: UsageLog) -> None:
-        super().__init__(name="reports", daemon=True)
-        self._descriptor, self._usage = descriptor, usage
-        self.script_runs = threading.Event()
-        self.ended: dict[str, Any] = {}
-        self.refused = ""
-        self.peak = 0
-
-    def run(self) -> None:
-        """Read until the launcher closes its end."""
-        with os.fdopen(self._descriptor, "rb") as stream:
-            for line in stream:
-                event = json.loads(line)
-                match event.pop("event"):
-                    case "started":
-                        self.script_runs.set()
-                    case "usage":
-                        self.peak = max(self.peak, int(event["peak_memory_bytes"]))
-                        self._usage.take(int(event["memory_bytes"]), float(event["cpu_seconds"]), time.monotonic())
-                    case "ended":
-                        self.ended = event
-                    case "refused":
-                        self.refused = event["reason"]
-                    case _:
-                        continue
-
-
-def _evidence(reports: _Reports, launcher_code: int, instance: Instance) -> Evidence:
+def _evidence(reports: Reports, launcher_code: int, instance: Instance, told_at: float) -> Evidence:
     limit, last = instance.assignment.memory_bytes, tuple(instance.log.last)
     if not reports.ended:
         what = reports.refused or f"the launcher ended with {launcher_code} and did not say how the script did"
-        return Evidence(Cause.PLATFORM, error=what, last_lines=last)
+        # One that was told to end before it could listen dies of that: a stop as any other.
+        cause = Cause.PLATFORM if reports.refused or told_at == math.inf else Cause.STOPPED
+        return Evidence(cause, error=what, last_lines=last)
     ended = reports.ended
     return Evidence(
         cause=Cause(ended["cause"]),

@@ -21,10 +21,11 @@ from flows.training import gang
 from flows.training import launch as launching
 from flows.training.contract import Rank
 from flows.training.door import GivenUp
-from flows.training.gang import is_success, run_together
+from flows.training.evidence import Cause, Evidence
+from flows.training.first_failure import is_success
+from flows.training.gang import run_together
 from flows.training.instance import Instance, ScriptLog
 from flows.training.staging import stage_in
-from flows.training.verdict import Cause, Evidence
 
 PYTHONS = [Path(sys.executable)] * 2
 # Each leaves a file where the other one sees it, and begins once both are there; when it is ended it saves.
@@ -122,6 +123,23 @@ def test_the_first_that_fails_ends_the_other(pair: Pair, tmp_path: Path):
         """)
     evidence = run(both, tmp_path)
     assert (evidence.cause, evidence.exit_code, evidence.last_lines[-1]) == (Cause.EXIT, 7, "odd data")
+    assert "saved" in both[0].log.last
+
+
+def test_the_other_is_ended_at_once(pair: Pair, tmp_path: Path):
+    """It neither waits for what the first to fail leaves behind, nor does its own failure meanwhile count."""
+    both = pair("""
+        if rank == 1:
+            if os.fork() == 0:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                time.sleep(60)
+            time.sleep(0.3)
+            sys.exit(7)
+        time.sleep(1.5)
+        sys.exit(3)
+        """)
+    evidence = run(both, tmp_path)
+    assert (evidence.cause, evidence.exit_code) == (Cause.EXIT, 7)
     assert "saved" in both[0].log.last
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from annotated_types import Ge
 
+from blocks.settings import Settings
 from flows.training.contract import Rank
+from flows.training.door import BEAT_SECONDS
 from flows.training.instance import Instance
 from flows.training.job import job_of
 from images.launcher.job import command, environment, parse
@@ -65,3 +68,10 @@ def test_gpus_are_divided_among_instances(instance: Made):
         one.rank = Rank(index, 2, ("a", "b"), 4000)
         found.append(asked(one)["env"]["CUDA_VISIBLE_DEVICES"])
     assert found == ["0,1", "4,5"]
+
+
+def test_a_launcher_tolerates_less_sleep_than_any_lease(instance: Made):
+    """Who has slept for longer asks; the next beat, too, comes before the shortest lease is over."""
+    (shortest,) = (limit.ge for limit in Settings.model_fields["lease_seconds"].metadata if isinstance(limit, Ge))
+    job = parse(json.dumps(job_of(instance(), PYTHON)).encode())
+    assert 0 < job.sleep_seconds < shortest - BEAT_SECONDS
