@@ -180,7 +180,7 @@ def _warn(session: Session, attempt: Attempt, body: Body) -> Body:
 
 
 def _stage_out(session: Session, attempt: Attempt, body: Body) -> Body:
-    evidence = _evidence(body)
+    evidence = attempts.in_phase(attempt, _evidence(body))
     verdict = attempts.judge(attempt, evidence)
     on_the_way = {
         TrainingState.COMPLETE: TrainingState.COMPLETE_IN_PROGRESS,

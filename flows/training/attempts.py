@@ -36,19 +36,20 @@ def judge(attempt: Attempt, evidence: Evidence) -> Verdict:
         return Verdict(TrainingState.FAIL_TRAIN, Reason(training.reason), training.message)
     if training.state == TrainingState.STOP_IN_PROGRESS and training.reason:  # whatever became of its run since
         return Verdict(TrainingState.STOPPED, Reason(training.reason), training.message)
-    return decide(_placed(attempt, evidence), wish, history(attempt), committed=attempt.commits > 0)
+    return decide(in_phase(attempt, evidence), wish, history(attempt), committed=attempt.commits > 0)
 
 
-def _placed(attempt: Attempt, evidence: Evidence) -> Evidence:
+def in_phase(attempt: Attempt, evidence: Evidence) -> Evidence:
     """Return the evidence with how far the attempt had come, unless its script ended by itself: that tells it."""
     if evidence.phase or evidence.cause == Cause.EXIT:
         return evidence
-    return replace(evidence, phase=attempt.phase)
+    was_told = attempt.evidence.get("cause") == evidence.cause  # of its script, before what that left was put away
+    return replace(evidence, phase=attempt.evidence.get("phase", "") if was_told else attempt.phase)
 
 
 def known(attempt: Attempt, evidence: Evidence) -> dict[str, Any]:
     """Return all that is known of an attempt's end: what it told when its script ended, and what was seen since."""
-    told, seen = attempt.evidence, _placed(attempt, evidence).to_json()
+    told, seen = attempt.evidence, in_phase(attempt, evidence).to_json()
     # Nobody saw the end of one that fell silent: what it told before is nearest to it.
     return seen | told if evidence.cause == Cause.LOST else told | seen
 

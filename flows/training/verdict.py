@@ -21,7 +21,6 @@ __all__ = [
     "named_signal",
 ]
 
-
 T = TrainingState
 
 
@@ -69,9 +68,7 @@ def _settled(evidence: Evidence, wish: Wish) -> Verdict | None:
         return Verdict(T.COMPLETE, None, "The script ended with exit code 0.")
     if evidence.cause == Cause.DEADLINE:
         kept = "Its maximum training time is over; what it had saved by then is kept."
-        further = (
-            "To train on, copy it with a longer one and its last checkpoint's folder as the checkpoint path."
-        )
+        further = "To train on, copy it with a longer one and its last checkpoint's folder as the checkpoint path."
         return Verdict(T.STOPPED, Reason.MAX_TRAINING_TIME, f"{kept} {further}")
     return None
 

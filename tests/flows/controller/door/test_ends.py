@@ -53,3 +53,14 @@ def test_an_end_whose_answer_was_lost_is_answered_again(here: Platform, call: Ca
     assert first.json()["state"] == again.json()["state"] == "CREATE_IN_PROGRESS"
     assert call("end", {"evidence": {"cause": "memory"}}).status_code == 410
     assert call("end", {"evidence": {"cause": "stopped"}}, "another").status_code == 410
+
+
+def test_what_ended_the_script_is_told_with_what_it_did_then(call: Call, attempt_of: Call, attempt_id: str):
+    """An end is told once more when what the script left has been put away: it was not that which was interrupted."""
+    evidence = {"evidence": {"cause": "stopped", "signal": 15}}
+    for verb in ("run", "stage-out", "stage-out"):
+        assert call(verb, evidence).status_code == 200
+    told = call("end", evidence).json()["message"]
+    assert "interrupted from outside while its script ran" in told
+    assert attempt_of(attempt_id).evidence["phase"] == "RUNNING"
+    assert call("end", evidence).json()["message"] == told
