@@ -1,4 +1,4 @@
-"""An attempt that is stopped for longer than its lease, given up for dead, and comes back: nothing that it does counts."""
+"""An attempt that is stopped for longer than its lease, given up for dead, and comes back: nothing it does counts."""
 
 import signal
 import time
