@@ -45,6 +45,8 @@ WRITES = """
             number += 1
             time.sleep(0.01)
     """
+pytestmark = pytest.mark.engine  # the launcher and scripts
+
 SECRET, NAP, SOON = "secret", SLEEP_SECONDS + 1, 0.5
 
 
