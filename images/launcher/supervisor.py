@@ -58,7 +58,7 @@ class Supervisor:
         """
         self._hear_signals()
         self._pid = spawn(self._job)
-        if self._job.deadline_seconds:
+        if self._job.deadline_seconds:  # by the clock that the run counts by: what is held is still on its machine
             self._deadline = time.monotonic() + self._job.deadline_seconds
         self._reports.send("started", pid=self._pid)
 
