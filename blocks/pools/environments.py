@@ -14,7 +14,7 @@ import shutil
 import subprocess
 from collections import deque
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_random
@@ -62,7 +62,7 @@ class Environments:
 
     def __init__(self, home: Path, images: Path = IMAGES) -> None:
         """Keep environments in `home/environments`; `images` has a folder for each image."""
-        self._root = home / "environments"
+        self.root = home / "environments"
         self._images = images
 
     def names(self) -> list[str]:
@@ -80,7 +80,7 @@ class Environments:
         digest = hashlib.sha256(f"{interpreter().tag} {platform.machine()}".encode())
         for file in self._lock_files(name):
             digest.update(file.read_bytes())
-        return self._root / f"{name}-{digest.hexdigest()[:12]}"
+        return self.root / f"{name}-{digest.hexdigest()[:12]}"
 
     def installed(self, name: str) -> bool:
         """Tell whether the environment of this image is complete."""
@@ -104,10 +104,12 @@ class Environments:
         folder = self.folder(name)
         python = folder / "bin" / "python"
         if self.installed(name):
+            with suppress(OSError):  # it is another user's
+                os.utime(folder / COMPLETE)  # what is used stays
             return python
         say = progress or _silent
-        self._root.mkdir(parents=True, exist_ok=True)
-        with _locked(self._root / f".{folder.name}.lock", say, should_stop) as lock:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with _locked(self.root / f".{folder.name}.lock", say, should_stop) as lock:
             if not self.installed(name):
                 say(f"Making the environment of the image {name} with {interpreter()} in {folder}")
                 if interpreter().note:

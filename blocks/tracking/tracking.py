@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from blocks.tracking.entities import LONGEST_TAG, LONGEST_VALUE, METRICS, Metric, batches, key_for, pairs
 from blocks.tracking.errors import NotFound, Rejected
+from blocks.tracking.open_runs import OpenRun, open_runs
 
 if TYPE_CHECKING:
     from blocks.tracking.rest import Rest
@@ -149,6 +150,10 @@ class Tracking:
             self._rest.post("runs/delete", {"run_id": run_id})
         except NotFound:
             return
+
+    def open_runs(self) -> Iterator[OpenRun]:
+        """Return the runs of all trainings, of whichever experiments, that MLflow takes for running."""
+        return open_runs(self._rest, EXPERIMENT_TAG, TRAINING_TAG)
 
     def log_metrics(self, run_id: str, metrics: Sequence[Metric]) -> None:
         """Add values to a run's metrics. A value that is there already, with its time and step, is there once."""
