@@ -1,36 +1,84 @@
 """The process pool seen from outside: which processes of this machine belong to which attempt, and their end.
 
-Every process of a script's tree carries EMF_ATTEMPT in its environment, and keeps it when it leaves its group.
+Every process of a script's tree carries EMF_ATTEMPT in its environment, and keeps it when it leaves its group. Whose
+attempt that is, where several platforms share a machine, says EMF_HOME in the environment of a run; a script, which
+does not know of it, has its folders below the platform's.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
 MARK = "EMF_ATTEMPT"
+PLATFORM = "EMF_HOME"
+PART = "EMF_PART"
+PLACES = ("HOME", "TMPDIR", "EM_MODEL_DIR", "VIRTUAL_ENV")  # of a script, or of what installs for one
 TERM_SECONDS = 30
 KILL_SECONDS = 10
 
 
-def running() -> dict[str, list[psutil.Process]]:
-    """Return every attempt that has live processes here."""
+def running(home: Path | None = None) -> dict[str, list[psutil.Process]]:
+    """Return every attempt that has live processes here: of the platform in that folder, or of any (None)."""
     found: dict[str, list[psutil.Process]] = {}
     for process in psutil.process_iter():
         try:
-            attempt = process.environ().get(MARK)
+            environ = process.environ()
+            attempt = environ.get(MARK)
+            is_wanted = attempt and (home is None or is_of(home, attempt, environ, process.cwd))
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
-        if attempt:
+        if attempt and is_wanted:
             found.setdefault(attempt, []).append(process)
     return found
 
 
-def end(attempt_id: str, grace_seconds: float = TERM_SECONDS) -> int:
-    """End what is left of an attempt: SIGTERM, a grace, SIGKILL. Returns how many processes there were."""
-    processes = running().get(attempt_id, [])
-    end_all(processes, grace_seconds, lambda: running().get(attempt_id, []))
-    return len(processes)
+def has_part(home: Path, part: str) -> bool:
+    """Say whether a part of the platform in `home` (`prefect`, `mlflow`, …) runs on this machine.
+
+    What answers at its address may be another platform's: those that are not up at once may have the same ports.
+    """
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            environ = process.environ()
+            told = environ.get(PLATFORM)
+            if environ.get(PART) == part and told and os.path.realpath(told) == os.path.realpath(home):
+                return True
+    return False
+
+
+def is_of(home: Path, attempt_id: str, environ: Mapping[str, str], cwd: Callable[[], str]) -> bool:
+    """Say whether a process with this environment and working directory is of an attempt of the platform in `home`.
+
+    A place must lie in that very attempt's folder: a script may itself start a platform below it.
+    """
+    if told := environ.get(PLATFORM):
+        return os.path.realpath(told) == os.path.realpath(home)
+    own, shared = home / "work" / attempt_id, home / "environments"
+    if any(_lies_below(environ[name], own) for name in PLACES if environ.get(name)):
+        return True
+    here = cwd()  # an image's environment is made where all of them are
+    return _lies_below(here, own) or _lies_below(here, shared)
+
+
+def _lies_below(path: str, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def end(attempt_ids: Collection[str], home: Path, grace_seconds: float = TERM_SECONDS) -> set[str]:
+    """End what is left of attempts of one platform: SIGTERM, one grace for all, SIGKILL.
+
+    Returns those of them that have processes even then.
+    """
+
+    def left() -> list[psutil.Process]:
+        alive = running(home)
+        return [process for attempt_id in attempt_ids for process in alive.get(attempt_id, [])]
+
+    end_all(left(), grace_seconds, left)
+    return set(attempt_ids) & running(home).keys()
 
 
 def end_all(

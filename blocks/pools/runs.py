@@ -27,6 +27,7 @@ FLOW = "train"
 DEPLOYMENT = f"{FLOW}/easymaker"
 PAGE = 200  # the most runs that Prefect's server tells of at once
 LOOK_SECONDS = 5.0  # a third of a lease: who waits for Prefect finds no death meanwhile
+OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 # Below 500 as well: a time-out, a database that is locked, too many requests.
 ASK_AGAIN = frozenset({408, 409, 423, 425, 429})
 
@@ -41,7 +42,21 @@ class Observed:
     @property
     def is_over(self) -> bool:
         """Whether Prefect takes it for ended."""
-        return self.state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+        return self.state in OVER
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run that Prefect takes for alive or to come.
+
+    Attributes:
+        attempt_id: of the attempt that its parameters name; "" where they name none.
+    """
+
+    flow_run_id: str
+    state: str
+    attempt_id: str
+    created_at: datetime
 
 
 class Runs:
@@ -106,6 +121,15 @@ class Runs:
         )
         return {run["id"]: _observed(run) for one in wanted for page in self._pages(one) for run in page}
 
+    def unfinished(self) -> Iterator[list[Unfinished]]:
+        """Return every run of `train` that has not ended, page by page.
+
+        Raises:
+            PrefectAway: the server does not answer; ask again.
+        """
+        for page in self._pages({"state": {"type": {"not_any_": list(OVER)}}}):
+            yield [_unfinished(run) for run in page]
+
     def close(self, flow_run_id: str, message: str, *, cancelled: bool) -> None:
         """Put a dead run into a final state, so that Prefect's pages tell the truth; one that was deleted is closed."""
         state = Cancelled(message=message) if cancelled else Crashed(message=message)
@@ -159,6 +183,14 @@ def refusal(status: int, text: str) -> BlockError:
 def _observed(run: Mapping[str, Any]) -> Observed:
     state: Mapping[str, Any] = run["state"] or {"type": "PENDING"}
     return Observed(state["type"], state.get("message") or "")
+
+
+def _unfinished(run: Mapping[str, Any]) -> Unfinished:
+    parameters: Mapping[str, Any] = run["parameters"] or {}
+    training_id, attempt = parameters.get("training_id"), parameters.get("attempt")
+    attempt_id = f"{training_id}-a{attempt}" if training_id and attempt else ""
+    created_at = datetime.fromisoformat(run["created"])
+    return Unfinished(run["id"], _observed(run).state, attempt_id, created_at)
 
 
 def _is_uuid(text: str) -> bool:

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import CursorResult, Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from blocks.records.tables import Attempt, Training
+from blocks.records.tables import Attempt, Experiment, Training
 from blocks.records.words import Phase
 
 PAGE = 1000
@@ -91,15 +91,51 @@ def unclaimed(session: Session) -> Sequence[Attempt]:
     return session.scalars(query.order_by(Attempt.granted_at)).unique().all()
 
 
+class TrainingGlance(NamedTuple):
+    """One training as a list of columns."""
+
+    training_id: str
+    experiment_id: str
+    state: str
+    ended_at: datetime | None
+
+
+def trainings_among(session: Session, training_ids: Collection[str]) -> dict[str, TrainingGlance]:
+    """Return those of these trainings that the records know, by their ids."""
+    query = select(Training.id, Training.experiment_id, Training.state, Training.ended_at)
+    rows = (row for some in in_parts(training_ids) for row in session.execute(query.where(Training.id.in_(some))))
+    return {one.training_id: one for one in (TrainingGlance(*row) for row in rows)}
+
+
+def trainings_of(session: Session, experiment_ids: Collection[str]) -> dict[str, set[str]]:
+    """Return the ids of the trainings of each of these experiments that the records know."""
+    known = select(Experiment.id, Training.id).join(Training, Training.experiment_id == Experiment.id, isouter=True)
+    found: dict[str, set[str]] = {}
+    for some in in_parts(experiment_ids):
+        for experiment_id, training_id in session.execute(known.where(Experiment.id.in_(some))):
+            found.setdefault(experiment_id, set()).update({training_id} - {None})
+    return found
+
+
+def images(session: Session) -> dict[str, datetime]:
+    """Return the images of the open attempts, each with when the first of them was granted its lease."""
+    query = select(Training.image, func.min(Attempt.granted_at)).join(Training, Training.id == Attempt.training_id)
+    rows = session.execute(query.where(Attempt.ended_at.is_(None)).group_by(Training.image))
+    return {row[0]: row[1] for row in rows}
+
+
 def oldest_lease(session: Session) -> datetime | None:
     """Return when the oldest lease that is still held was granted; None where none is held."""
     return session.scalar(select(func.min(Attempt.granted_at)).where(Attempt.ended_at.is_(None)))
 
 
-def runs_are_over(session: Session, attempt_ids: Collection[str]) -> None:
-    """Note of these attempts that Prefect takes their runs for ended: they need not be asked for again."""
+def runs_are_over(session: Session, attempt_ids: Collection[str]) -> int:
+    """Note of these attempts that Prefect takes their runs for ended; return of how many that was not known."""
+    news = 0
     for some in in_parts(attempt_ids):
-        session.execute(update(Attempt).where(Attempt.id.in_(some)).values(run_is_over=True))
+        fresh = update(Attempt).where(Attempt.id.in_(some), Attempt.run_is_over.is_(False))
+        news += cast("CursorResult[Any]", session.execute(fresh.values(run_is_over=True))).rowcount
+    return news
 
 
 def in_parts(ids: Collection[Id]) -> Iterator[list[Id]]:

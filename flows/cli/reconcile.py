@@ -1,10 +1,13 @@
 """`emf reconcile`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from flows.cli.output import AsJson, print_json, print_table
+from flows.cli.output import AsJson, console, print_json, print_table
+from flows.markdown import moment
+
+LINES = 20
 
 
 def reconcile(
@@ -14,7 +17,23 @@ def reconcile(
     """Compare the records with the world, and put right what differs."""
     from flows import api
 
-    found = api.reconcile(dry_run=dry_run)
-    if as_json:
-        return print_json(found)
-    return print_table(("attempt", "repair", "what"), [(f["attempt"], f["repair"], f["what"]) for f in found])
+    report: Any = api.reconcile(dry_run=dry_run)
+    return print_json(report) if as_json else _show(report, dry_run=dry_run)
+
+
+def _show(report: dict[str, Any], *, dry_run: bool) -> None:
+    from flows.reconcile.board import summary
+
+    found = [(one["subject"], one["repair"], one["what"]) for one in report["found"]]
+    if found:
+        print_table(("subject", "repair", "what differs"), found, "would be put right" if dry_run else "put right")
+    else:
+        console.print("Nothing differs.")
+    last = [(moment(one["time"]), one["subject"], one["repair"], one["what"]) for one in report["repaired"][:LINES]]
+    if last:
+        console.print()
+        print_table(("when (UTC)", "subject", "repair", "what differed"), last, "put right last")
+    console.print()
+    for one in report["unseen"]:
+        console.print(f"Not looked at: {one}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    console.print(summary(report), highlight=False, soft_wrap=True)

@@ -25,7 +25,7 @@ def main() -> None:
     platform = Platform()
     platform.records.migrate()
     pulse = Pulse()
-    watch = Watch(platform, Runs(), secret, Boards(platform).publish, pulse)
+    watch = Watch(platform, Runs(), secret, Boards(platform, pulse).publish, pulse)
     watch.start()
     try:
         uvicorn.run(

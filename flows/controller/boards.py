@@ -1,7 +1,8 @@
 """The boards in Prefect's UI, kept current: one artifact each, rewritten when what it shows has changed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -13,22 +14,30 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from blocks.platform import Platform
 from blocks.pools.errors import PrefectAway
+from flows.controller.pulse import Pulse
 from flows.experiment import board as experiment_board
 from flows.experiment import reading as experiments
 from flows.forms import Forms
+from flows.reconcile import board as reconcile_board
+from flows.reconcile.report import Line, repaired
 from flows.training import board as training_board
 from flows.training import reading as trainings
 
 LINES = 100
 NOT_FOUND = 404
 PAUSE_SECONDS = 3.0
+LOOK_SECONDS = 60.0
 
 
 class Boards:
     """Publishes the boards; call it as often as you like."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, pulse: Pulse | None = None) -> None:
         self.platform, self.forms = platform, Forms(platform.settings)
+        self.pulse = pulse or Pulse()
+        self._repaired: Sequence[Line] = []
+        self._look: dict[str, Any] | None = None
+        self._look_told_at = -LOOK_SECONDS
         self._shown: dict[str, str] = {}
         self._artifacts: dict[str, UUID] = {}
         self._published_at = 0.0
@@ -46,6 +55,7 @@ class Boards:
         for key, description, render in (
             (training_board.KEY, training_board.DESCRIPTION, self._trainings),
             (experiment_board.KEY, experiment_board.DESCRIPTION, self._experiments),
+            (reconcile_board.KEY, reconcile_board.DESCRIPTION, self._reconcile),
         ):
             try:
                 self._publish(key, description, render)
@@ -59,6 +69,14 @@ class Boards:
 
     def _experiments(self) -> str:
         return experiment_board.table(*experiments.look(self.platform, LINES, 0), self.forms)
+
+    def _reconcile(self) -> str:
+        repairs, moment = repaired(self.platform), time.monotonic()
+        # The last look is told now and then, and beside what it repaired: else the board would be written all the time.
+        if repairs != self._repaired or moment - self._look_told_at >= LOOK_SECONDS or not self._look:
+            self._repaired, self._look_told_at = repairs, moment
+            self._look = self.pulse.report.as_dict() if self.pulse.report else None
+        return reconcile_board.table(repairs, self._look, self.forms)
 
     def _publish(self, key: str, description: str, render: Callable[[], str]) -> None:
         markdown = render()

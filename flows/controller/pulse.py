@@ -1,18 +1,24 @@
-"""Signs of life of the controller: since when it hears instances, and when each of its loops last did something."""
+"""Signs of life of the controller: since when it hears instances, when each loop last did something, what it saw."""
 
 import threading
 import time
 from datetime import datetime, timedelta
 
 from blocks.records.tables import now
+from flows.reconcile.report import Report
 
 GAP = timedelta(seconds=5)  # shorter than any lease, and far longer than the second between two beats of one loop
 
 
 class Pulse:
-    """Beaten by the loops, read by the door. Thread-safe."""
+    """Beaten by the loops, read by the door and the boards. Thread-safe.
+
+    Attributes:
+        report: how the last look at records and world went; None before the first.
+    """
 
     def __init__(self) -> None:
+        self.report: Report | None = None
         self.listening_since: datetime = now()
         self._beaten_at = self.listening_since
         self._loops: dict[str, tuple[float, float]] = {}

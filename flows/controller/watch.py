@@ -1,10 +1,12 @@
 """What the controller does again and again: begin, grant, submit, tell MLflow and the boards; beside it heal, tidy.
 
 Each step looks at the records, does one thing, and can be done twice; one that fails is logged and done at the next
-round, so that a part that is away holds up only what needs it. Ending what does not want to end takes long, keeping a
-large checkpoint longer: both have loops of their own, so that those that wait for a machine do not wait for that.
+round, so that a part that is away holds up only what needs it. Deaths must be found in time, looking at all that may
+have been left behind takes long, keeping a large checkpoint longer: each has a loop of its own, so that those that wait
+for a machine do not wait for that.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,33 +20,29 @@ from blocks.records import trainings
 from blocks.records.tables import Training
 from blocks.records.transitions import allowed, transition
 from blocks.records.words import ExperimentState, Reason, TrainingState
-from blocks.tracking import RunStatus
 from flows.controller.in_turn import InTurn
 from flows.controller.leases import Leases
 from flows.controller.pulse import Pulse
 from flows.controller.telling import Telling
-from flows.reconcile.repair import reconcile
+from flows.reconcile.report import Report
+from flows.reconcile.rounds import reconcile
 from flows.reconcile.tidy import tidy
+from flows.reconcile.tracked import STATUS
 from flows.tensorboard import service as tensorboard
 
 PULSE_SECONDS = 1.0
 ROUND_SECONDS = 1.0
 # A lease runs out after 15 s: with this pause, and a second for the look itself, a death is found within 20 s.
 HEAL_SECONDS = 2.0
+CLEAR_UP_FIRST_SECONDS = 20.0  # what was missed while no controller ran
+CLEAR_UP_SECONDS = 180.0
 TIDY_SECONDS = 5.0
 # After how long without a word a loop counts as late.
 STEP_PATIENCE_SECONDS = 60.0
-HEAL_PATIENCE_SECONDS = 600.0  # many attempts may end at once, each with its script's grace
+HEAL_PATIENCE_SECONDS = 600.0  # thousands of attempts may end at once
 TIDY_PATIENCE_SECONDS = 3600.0
 
 log = structlog.get_logger("controller")
-
-MLFLOW_STATUS: dict[TrainingState, RunStatus] = {
-    TrainingState.COMPLETE: "FINISHED",
-    TrainingState.FAIL_TRAIN: "FAILED",
-    TrainingState.CREATE_FAILED: "FAILED",
-    TrainingState.STOPPED: "KILLED",
-}
 
 
 class Watch:
@@ -69,7 +67,13 @@ class Watch:
 
     def start(self) -> None:
         """Start the loops; they go on until `stop`."""
-        loops = {"pulse": self.run_pulse, "watch": self.run, "heal": self.run_heal, "tidy": self.run_tidy}
+        loops = {
+            "pulse": self.run_pulse,
+            "watch": self.run,
+            "heal": self.run_heal,
+            "clear up": self.run_clear_up,
+            "tidy": self.run_tidy,
+        }
         self._threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops.items()]
         for thread in self._threads:
             thread.start()
@@ -94,13 +98,20 @@ class Watch:
         """Heal until `stop`."""
         self._go((self.heal,), HEAL_SECONDS, HEAL_PATIENCE_SECONDS)
 
+    def run_clear_up(self) -> None:
+        """Clear up until `stop`."""
+        self._go((self.clear_up,), CLEAR_UP_SECONDS, TIDY_PATIENCE_SECONDS, first=CLEAR_UP_FIRST_SECONDS)
+
     def run_tidy(self) -> None:
         """Tidy until `stop`."""
         self._go((self.tidy, self.close_idle), TIDY_SECONDS, TIDY_PATIENCE_SECONDS)
 
-    def _go(self, steps: Sequence[Callable[[], None]], pause: float, patience: float) -> None:
+    def _go(
+        self, steps: Sequence[Callable[[], None]], pause: float, patience: float, first: float | None = None
+    ) -> None:
         loop = threading.current_thread().name
-        while not self._end.wait(pause):
+        rounds = itertools.chain([pause if first is None else first], itertools.repeat(pause))
+        while not self._end.wait(next(rounds)):
             self.pulse.beat(loop, patience)
             for step in steps:
                 self.pulse.beat(loop, patience)
@@ -162,9 +173,15 @@ class Watch:
         return self.platform.tracking.ensure_run(group, row.id, row.name, hyperparameters, row.tags, row.description)
 
     def heal(self) -> None:
-        """Reconcile."""
-        for finding in reconcile(self.platform, self.runs, listening_since=self.pulse.listening_since):
-            log.warning("reconciled", attempt=finding.attempt_id, repair=finding.repair, what=finding.what)
+        """Find and end what is dead; its processes are ended beside that, so that the next death is found in time."""
+        since = self.pulse.listening_since
+        self.pulse.report = reconcile(self.platform, self.runs, listening_since=since, aside=_aside)
+        _log(self.pulse.report)
+
+    def clear_up(self) -> None:
+        """Look at all that may have been left behind, and put it right."""
+        since = self.pulse.listening_since
+        _log(reconcile(self.platform, self.runs, thorough=True, listening_since=since, aside=_aside))
 
     def tidy(self) -> None:
         """Keep what ended attempts left, and remove their folders."""
@@ -183,7 +200,7 @@ class Watch:
         self._ended.each(ended, self._tell_end)
 
     def _tell_end(self, row: Training) -> None:
-        status = MLFLOW_STATUS[TrainingState(row.state)]
+        status = STATUS[TrainingState(row.state)]
         try:
             self.platform.tracking.end_run(row.mlflow_run_id, status)
         except Permanent as error:
@@ -198,3 +215,18 @@ class Watch:
             row = session.get(Training, training_id)
             if row is not None and allowed("training", row.state, to):
                 transition(session, row, to, reason=reason, message=message)
+
+
+def _log(report: Report) -> None:
+    for finding in report.found:
+        log.warning("reconciled", subject=finding.subject, repair=finding.repair, what=finding.told)
+
+
+def _aside(work: Callable[[], None]) -> None:
+    def logged() -> None:
+        try:
+            work()
+        except Exception:
+            log.exception("not done; a later look finds it")
+
+    threading.Thread(target=logged, name="aside", daemon=True).start()

@@ -1,4 +1,7 @@
-"""What differs between the records and the world, found without I/O: which attempts are dead, and why."""
+"""What differs between the records and the world, found without I/O: which attempts are dead, and why.
+
+What is looked at less often (folders, environments, runs of nobody) is found where it is looked at.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +12,7 @@ from flows.training.verdict import Cause
 
 LEASE_WITHOUT_LIFE = timedelta(seconds=8)  # no process of it is left, so there is nothing to wait for
 CLAIM = timedelta(minutes=10)  # from a run's submission, or from the lease of one that nobody takes
+FORGOTTEN = timedelta(minutes=30)  # for which a lease is submitted again whose run Prefect does not know
 EXIT = timedelta(seconds=30)  # a run that has just told its end clears up, tells Prefect, and exits by itself
 OVER = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 NO_RUN = "unknown to Prefect"
@@ -19,8 +23,14 @@ class Repair(StrEnum):
 
     END = "end"  # end the attempt, by its cause
     STOP = "stop"  # a person cancelled the run in Prefect: that is a wish to stop
-    KILL = "kill"  # processes that no open attempt wants
+    SUBMIT = "submit again"  # Prefect does not know the run of an attempt that nobody has claimed
+    RELEASE = "release"  # a lease whose training needs none any more
+    KILL = "end processes"  # that no open attempt wants
     CLOSE_RUN = "close run"  # Prefect takes a run for alive whose attempt has ended
+    END_TRACKED = "end MLflow run"  # MLflow takes a run for alive whose training has ended
+    FAIL = "fail"  # a creation that died on the way
+    TIDY = "tidy"  # the folder of an attempt that has ended: what is worth it is kept, then it goes
+    REMOVE = "remove"  # files of nobody
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,9 @@ class Seen:
     submitted_at: datetime | None = None
     refused: str = ""
     flow_run_id: str = ""
+    training_id: str = ""
+    training_is_over: bool = False
+    known: bool = True
 
     @property
     def heard_at(self) -> datetime:
@@ -72,12 +85,29 @@ class Seen:
 
 @dataclass(frozen=True)
 class Finding:
-    """One difference, and its repair."""
+    """One difference, and its repair.
 
-    attempt_id: str
+    Attributes:
+        subject: what differs: an attempt, a run, a folder.
+        repair: what is to be done.
+        what: what differs, for a person.
+        training_id: whom it concerns, if anybody.
+        cause: what ended an attempt.
+    """
+
+    subject: str
     repair: Repair
     what: str
+    training_id: str = ""
     cause: Cause | None = None
+
+    @property
+    def told(self) -> str:
+        """What differs, with its cause."""
+        return f"{self.cause}: {self.what}" if self.cause else self.what
+
+
+Said = tuple[Repair, str, Cause | None]
 
 
 def find(seen: Sequence[Seen], hearing: Hearing) -> list[Finding]:
@@ -91,45 +121,55 @@ def is_doubtful(seen: Seen, hearing: Hearing) -> bool:
 
 
 def _look(seen: Seen, hearing: Hearing) -> Finding | None:
-    if not seen.open:
-        return None if seen.ended_at and hearing.now - seen.ended_at < EXIT else _look_at_ended(seen)
-    silent = hearing.silence(seen.heard_at)
-    return _look_at_claimed(seen, silent, hearing.lease) if seen.claimed else _look_at_unclaimed(seen, silent)
+    if seen.open:
+        said = _look_at_claimed(seen, hearing) if seen.claimed else _look_at_unclaimed(seen, hearing)
+        if seen.training_is_over:
+            said = (Repair.RELEASE, "it holds a lease although its training has ended", None)
+    else:
+        said = None if seen.ended_at and hearing.now - seen.ended_at < EXIT else _look_at_ended(seen)
+    if said is None:
+        return None
+    repair, what, cause = said
+    return Finding(seen.attempt_id, repair, what, seen.training_id, cause)
 
 
-def _look_at_ended(seen: Seen) -> Finding | None:
+def _look_at_ended(seen: Seen) -> Said | None:
     if seen.processes:
-        return Finding(seen.attempt_id, Repair.KILL, f"{seen.processes} process(es) of an attempt that has ended")
+        whose = "that has ended" if seen.known else "that the records do not know"
+        return Repair.KILL, f"{seen.processes} process(es) live of an attempt {whose}", None
     if seen.run and seen.run != NO_RUN and seen.run not in OVER:
-        return Finding(seen.attempt_id, Repair.CLOSE_RUN, f"Prefect shows the run of an ended attempt as {seen.run}")
+        return Repair.CLOSE_RUN, f"Prefect shows the run of an attempt that has ended as {seen.run}", None
     return None
 
 
-def _look_at_claimed(seen: Seen, silent: timedelta, lease: timedelta) -> Finding | None:
-    cancelled = seen.run in ("CANCELLING", "CANCELLED")
+def _look_at_claimed(seen: Seen, hearing: Hearing) -> Said | None:
+    silent, cancelled = hearing.silence(seen.heard_at), seen.run in ("CANCELLING", "CANCELLED")
     # What Prefect says ends nobody sooner: of a run that lives on it may hear nothing, and take it for crashed.
-    dead = silent > lease or (silent > LEASE_WITHOUT_LIFE and not seen.processes)
+    dead = silent > hearing.lease or (silent > LEASE_WITHOUT_LIFE and not seen.processes)
     if dead and cancelled:
-        return Finding(seen.attempt_id, Repair.END, "its run was cancelled in Prefect", Cause.CANCELLED)
+        return Repair.END, "its run was cancelled in Prefect", Cause.CANCELLED
     if dead:
         life = f"{seen.processes} process(es) of it live" if seen.processes else "no process of it lives"
         shown = "" if seen.run in ("", NO_RUN) else f"; Prefect shows its run as {seen.run}"
         what = f"it has been silent for {silent.total_seconds():.0f} s, and {life} on this machine{shown}"
-        return Finding(seen.attempt_id, Repair.END, what, Cause.LOST)
+        return Repair.END, what, Cause.LOST
     if cancelled and not seen.wish_is_stop:
-        return Finding(seen.attempt_id, Repair.STOP, "its run is being cancelled in Prefect")
+        return Repair.STOP, "its run was cancelled in Prefect", None
     return None
 
 
-def _look_at_unclaimed(seen: Seen, waited: timedelta) -> Finding | None:
+def _look_at_unclaimed(seen: Seen, hearing: Hearing) -> Said | None:
     if seen.run in ("CANCELLING", "CANCELLED"):
-        return Finding(seen.attempt_id, Repair.END, "its run was cancelled in Prefect", Cause.CANCELLED)
+        return Repair.END, "its run was cancelled in Prefect", Cause.CANCELLED
     if seen.run in OVER:
-        return Finding(seen.attempt_id, Repair.END, f"its run ended as {seen.run} before it began", Cause.LOST)
+        return Repair.END, f"its run ended as {seen.run} before it began", Cause.LOST
     if seen.wish_is_stop:  # nothing runs that would obey; from here no run can claim it
-        return Finding(seen.attempt_id, Repair.END, "it was asked to stop before a run came for it", Cause.STOPPED)
+        return Repair.END, "it was asked to stop before a run came for it", Cause.STOPPED
+    if seen.run == NO_RUN and hearing.now - seen.granted_at <= FORGOTTEN:
+        return Repair.SUBMIT, "Prefect does not know the run that was submitted for it", None
+    waited = hearing.silence(seen.heard_at)
     if waited <= CLAIM or not (seen.submitted_at or seen.refused):
         return None  # one that waits for Prefect to take its run has had no try yet, and keeps its place
     minutes = int(waited.total_seconds()) // 60
     what = f"no worker came in {minutes} min" if seen.submitted_at else f"after {minutes} min it still {seen.refused}"
-    return Finding(seen.attempt_id, Repair.END, what, Cause.UNCLAIMED)
+    return Repair.END, what, Cause.UNCLAIMED

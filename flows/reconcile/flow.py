@@ -8,35 +8,37 @@ import httpx
 from blocks.platform import Platform
 from blocks.pools.runs import Runs
 from flows.control import control_flow, show, verb
-from flows.markdown import cell, rows
-from flows.reconcile import repair
-from flows.reconcile.tidy import tidy
+from flows.forms import Forms
+from flows.reconcile import board, rounds
+from flows.reconcile.report import repaired
+from flows.reconcile.tidy import tidy, untidy
 
 HEALTH_SECONDS = 5.0
 
 
 @control_flow("reconcile")
-async def reconcile(dry_run: bool = False) -> list[dict[str, Any]]:
+async def reconcile(dry_run: bool = False) -> dict[str, Any]:
     """Compare the records with the world and put right what differs. The controller does the same all the time.
 
     Args:
         dry_run: Only say what would be done.
     """
-    found = look_and_repair(Platform(), dry_run)
-    lines = [(f["attempt"], f["repair"], cell(f["what"])) for f in found]
-    listed = rows(("attempt", "repair", "what was found"), lines) if lines else "Nothing differs."
-    await show(f"## {'Would be repaired' if dry_run else 'Repaired'}\n\n{listed}\n")
-    return found
+    platform = Platform()
+    report = look_and_repair(platform, dry_run)
+    last = repaired(platform)
+    await show(board.page(report, last, Forms(platform.settings), dry_run=dry_run))
+    return report | {"repaired": list(last)}
 
 
 @verb
-def look_and_repair(platform: Platform, dry_run: bool) -> list[dict[str, Any]]:
+def look_and_repair(platform: Platform, dry_run: bool) -> dict[str, Any]:
     """Find, and unless it is a dry run, repair."""
     since = listening_since(platform.settings.controller_url)
-    found = repair.reconcile(platform, Runs(), dry_run=dry_run, thorough=True, listening_since=since)
+    report = rounds.reconcile(platform, Runs(), dry_run=dry_run, thorough=True, listening_since=since)
+    report.found += untidy(platform)
     if not dry_run:
         tidy(platform)
-    return [{"attempt": f.attempt_id, "repair": f.repair.value, "what": f.what} for f in found]
+    return report.as_dict()
 
 
 def listening_since(controller_url: str) -> datetime | None:

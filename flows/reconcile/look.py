@@ -17,22 +17,27 @@ from blocks.pools import processes
 from blocks.pools.runs import Observed, Runs
 from blocks.records import survey
 from blocks.records.survey import Glance
-from blocks.records.words import Wish
+from blocks.records.words import TERMINAL, TrainingState, Wish
 from flows.reconcile.findings import EXIT, NO_RUN, Hearing, Seen, is_doubtful
 
 # What is older is looked at by a thorough look, a few minutes later at most.
 RECENTLY_CANCELLED = timedelta(minutes=10)
 RECENTLY_ENDED = timedelta(hours=1)
+OVER = TERMINAL | {TrainingState.DELETE_IN_PROGRESS, TrainingState.DELETE_FAILED}
 
 log = structlog.get_logger("reconcile")
 
 
 class Prefect:
-    """Prefect's answers for one look; once it has not answered, it is not asked again in that look."""
+    """Prefect's answers for one look; once it has not answered, it is not asked again in that look.
+
+    Attributes:
+        away: why it did not answer, "" as long as it does.
+    """
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
-        self.is_away = False
+        self.away = ""
 
     def cancelled(self, since: datetime) -> dict[str, str]:
         """Return the state of every run that a person cancelled, by its id."""
@@ -44,16 +49,16 @@ class Prefect:
         if not wanted:
             return {}
         known = _states(self._asked(lambda: self._runs.states(wanted)))
-        return {} if self.is_away else dict.fromkeys(wanted, NO_RUN) | known
+        return {} if self.away else dict.fromkeys(wanted, NO_RUN) | known
 
     def _asked(self, ask: Callable[[], dict[str, Observed]]) -> dict[str, Observed]:
-        if self.is_away:
+        if self.away:
             return {}
         try:
             return ask()
         except BlockError as error:
             log.warning("Prefect does not tell of its runs", error=str(error))
-            self.is_away = True  # a lease that has run out is told by the records alone
+            self.away = str(error)  # a lease that has run out is told by the records alone
             return {}
 
 
@@ -61,18 +66,17 @@ def _states(observed: Mapping[str, Observed]) -> dict[str, str]:
     return {flow_run_id: one.state for flow_run_id, one in observed.items()}
 
 
-def look(platform: Platform, runs: Runs, hearing: Hearing, *, thorough: bool = False) -> Iterator[list[Seen]]:
-    """Look at the open attempts, and at the ended ones of which something is left, page by page.
+def look(platform: Platform, prefect: Prefect, hearing: Hearing, *, thorough: bool = False) -> Iterator[list[Seen]]:
+    """Look at the open attempts, and at others of which something is left, page by page.
 
     Args:
         platform: whose.
-        runs: Prefect's.
+        prefect: what tells of runs.
         hearing: what silence is judged by.
         thorough: also at what was cancelled or has ended long ago, should nobody have looked then.
     """
-    prefect = Prefect(runs)
     # The world first: what is there by then, the records have known before.
-    alive = {attempt_id: len(found) for attempt_id, found in processes.running().items()}
+    alive = {attempt_id: len(found) for attempt_id, found in processes.running(platform.settings.home).items()}
     with platform.records.reading() as session:
         oldest = survey.oldest_lease(session)
     recent = hearing.now - RECENTLY_CANCELLED
@@ -80,10 +84,11 @@ def look(platform: Platform, runs: Runs, hearing: Hearing, *, thorough: bool = F
     for page in _pages(platform, survey.open_attempts):
         yield _doubts_cleared(prefect, hearing, [see(one, alive, cancelled) for one in page])
     with platform.records.reading() as session:
-        ended = [one for one in survey.among(session, alive) if one.ended_at]
-    yield [see(one, alive, {}) for one in ended]
+        known = {one.attempt_id: one for one in survey.among(session, alive)}
+    yield [see(one, alive, {}) for one in known.values() if one.ended_at]
+    yield [_unknown(attempt_id, count, hearing) for attempt_id, count in alive.items() if attempt_id not in known]
     since = None if thorough else hearing.now - RECENTLY_ENDED
-    for page in () if prefect.is_away else _pages(platform, _unclosed(hearing.now - EXIT, since)):
+    for page in () if prefect.away else _pages(platform, _unclosed(hearing.now - EXIT, since)):
         states = prefect.states([one.flow_run_id for one in page if one.attempt_id not in alive])
         yield [see(one, alive, states) for one in page if one.attempt_id not in alive]
 
@@ -109,6 +114,22 @@ def see(one: Glance, alive: Mapping[str, int], states: Mapping[str, str]) -> See
         submitted_at=one.submitted_at,
         refused="" if one.flow_run_id else one.progress,
         flow_run_id=one.flow_run_id,
+        training_id=one.training_id,
+        training_is_over=one.training_state in OVER,
+    )
+
+
+def _unknown(attempt_id: str, live: int, hearing: Hearing) -> Seen:
+    """Return an attempt of which there are only processes: its training was deleted."""
+    return Seen(
+        attempt_id,
+        open=False,
+        claimed=False,
+        granted_at=hearing.now,
+        beat_at=None,
+        run="",
+        processes=live,
+        known=False,
     )
 
 

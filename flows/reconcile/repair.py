@@ -1,137 +1,172 @@
-"""Put right what was found: each repair can be done twice, and one that fails is found again."""
+"""Put right what was found of attempts: each repair can be done twice, and one that fails is found again.
+
+First the record, from which on an attempt is fenced; then, aside, what takes long: processes are ended, runs closed.
+"""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 
 import structlog
+from sqlalchemy.orm import Session
 
+from blocks.errors import BlockError
 from blocks.platform import Platform
 from blocks.pools import processes
 from blocks.pools.runs import Runs
-from blocks.records import experiments, survey, trainings
-from blocks.records.survey import Glance
+from blocks.records import survey, trainings
 from blocks.records.tables import Attempt, now
-from blocks.records.transitions import transition
-from blocks.records.words import ExperimentState, Reason, TrainingState
+from blocks.records.words import Phase, Reason, TrainingState, Wish
+from flows.reconcile.alone import alone
+from flows.reconcile.difference import guarded, write_down
 from flows.reconcile.findings import NO_RUN, OVER, Finding, Hearing, Repair, Seen, find
-from flows.reconcile.look import look, see
+from flows.reconcile.look import see
 from flows.training import attempts
 from flows.training.verdict import Cause, Evidence
 
 KILL_GRACE_SECONDS = 25
-CREATION = timedelta(minutes=5)
+WAIT_SECONDS = 60.0  # for others that end processes: their grace, and what they take to be killed
 
-Still = Callable[[Glance], Finding | None]
-"""What is to be done about an attempt as it is in the records by now."""
+Aside = Callable[[Callable[[], None]], None]
+"""How work that takes long is done: at once, or in a thread of its own."""
 
 log = structlog.get_logger("reconcile")
 
 
-def reconcile(
-    platform: Platform,
-    runs: Runs,
-    *,
-    dry_run: bool = False,
-    thorough: bool = False,
-    listening_since: datetime | None = None,
-) -> Sequence[Finding]:
-    """Find what differs and, unless it is a dry run, put it right. Returns the findings.
+@dataclass(frozen=True)
+class Left:
+    """What an attempt that was ended leaves in the world, and what its run in Prefect is told."""
 
-    Args:
-        platform: whose records.
-        runs: whose runs.
-        dry_run: only look.
-        thorough: also look at what is long ago.
-        listening_since: since when instances can be heard; None: they cannot, so none is blamed for its silence.
-    """
-    lease = timedelta(seconds=platform.settings.lease_seconds)
-    hearing = Hearing(now(), listening_since, lease)  # before Prefect is asked, which may take longer than a lease
-    found: list[Finding] = []
-    for page in look(platform, runs, hearing, thorough=thorough):
-        there = find(page, hearing)
-        found += there
-        if not dry_run:
-            _repair_all(platform, runs, there, page, hearing)
-    if not dry_run:
-        close_stale_creations(platform)
-    return found
+    attempt_id: str
+    flow_run_id: str
+    message: str
+    is_stopped: bool
 
 
-def _repair_all(
-    platform: Platform, runs: Runs, found: Sequence[Finding], page: Sequence[Seen], hearing: Hearing
-) -> None:
-    before = {one.attempt_id: one for one in page}
+class Mending:
+    """Puts right what was found on one page of a look."""
 
-    def still(glance: Glance) -> Finding | None:
-        was = before[glance.attempt_id]
-        return next(
-            iter(find([see(glance, {was.attempt_id: was.processes}, {was.flow_run_id: was.run})], hearing)), None
-        )
+    def __init__(self, platform: Platform, runs: Runs, hearing: Hearing, aside: Aside) -> None:
+        self.platform, self.runs, self.hearing, self.aside = platform, runs, hearing, aside
 
-    for finding in found:
-        try:
-            repair(platform, runs, finding, still)
-        except Exception:
-            # One that cannot be repaired must not keep the others from it; it is found again.
-            log.exception("not repaired", attempt=finding.attempt_id, repair=finding.repair, what=finding.what)
-    if over := [one.attempt_id for one in page if not one.open and one.run in OVER | {NO_RUN}]:
-        with platform.records.writing() as session:
-            survey.runs_are_over(session, over)
+    def mend(self, page: Sequence[Seen], found: Sequence[Finding]) -> None:
+        """Do what each finding asks for; one that fails holds up no other."""
+        seen = {one.attempt_id: one for one in page}
+        repairs = {
+            Repair.STOP: self._wish_stop,
+            Repair.SUBMIT: self._submit_again,
+            Repair.CLOSE_RUN: self._close_run,
+        }
+        left: list[Left] = []
+        for finding in found:
+            with guarded(finding):
+                if finding.repair in (Repair.END, Repair.RELEASE):
+                    left += self._end(seen[finding.subject])
+                elif finding.repair != Repair.KILL:
+                    repairs[finding.repair](finding, seen[finding.subject])
+        strays = [finding for finding in found if finding.repair == Repair.KILL]
+        if left:
+            self.aside(lambda: self._clear_away(left))
+        if strays:
+            self.aside(lambda: self._end_processes(strays))
+        self._note_over(page)
 
+    def _note_over(self, page: Sequence[Seen]) -> None:
+        """Note which runs of ended attempts Prefect takes for ended, so that they are asked for no more."""
+        if over := [one.attempt_id for one in page if not one.open and one.run in OVER | {NO_RUN}]:
+            with self.platform.records.writing() as session:
+                survey.runs_are_over(session, over)
 
-def close_stale_creations(platform: Platform) -> list[str]:
-    """Fail the creations of experiments whose flow died on the way, so that they can be retried; returns their ids."""
-    with platform.records.writing() as session:
-        stale = experiments.being_created_since(session, now() - CREATION)
-        for row in stale:
-            message = "Its creation was interrupted; `emf experiment retry` goes on with it."
-            transition(session, row, ExperimentState.CREATE_FAILED, reason=Reason.INTERRUPTED, message=message)
-        return [row.id for row in stale]
+    def _still(self, session: Session, seen: Seen) -> Finding | None:
+        """Return what is to be done about an attempt as it is in the records by now."""
+        for one in survey.among(session, [seen.attempt_id]):
+            there = see(one, {seen.attempt_id: seen.processes}, {seen.flow_run_id: seen.run})
+            return next(iter(find([there], self.hearing)), None)
+        return None
 
+    def _end(self, seen: Seen) -> list[Left]:
+        with self.platform.records.writing() as session:
+            row = session.get(Attempt, seen.attempt_id, with_for_update={"of": Attempt})
+            # Repairs before this one, or others that wrote, may have taken long: it may have been claimed or heard of.
+            finding = self._still(session, seen)
+            if row is None or finding is None or finding.repair not in (Repair.END, Repair.RELEASE):
+                return []
+            if row.running_at and row.stopped_running_at is None:
+                row.stopped_running_at = max(row.running_at, row.beat_at or row.running_at)  # when it was last heard of
+            if finding.repair == Repair.RELEASE:
+                _release(row, finding.what)
+            else:
+                attempts.close(session, row, Evidence(finding.cause or Cause.LOST, error=finding.what))
+            write_down(session, finding, is_told=finding.repair == Repair.END)
+            return [_left(row)]
 
-def repair(platform: Platform, runs: Runs, finding: Finding, still: Still) -> None:
-    """Do what one finding asks for."""
-    if finding.repair == Repair.KILL:
-        processes.end(finding.attempt_id, KILL_GRACE_SECONDS)
-    elif finding.repair == Repair.STOP:
-        _wish_stop(platform, finding.attempt_id)
-    elif finding.repair == Repair.END:
-        _end(platform, runs, finding.attempt_id, still)
-    elif finding.repair == Repair.CLOSE_RUN:
-        _close_run(platform, runs, finding.attempt_id)
-
-
-def _wish_stop(platform: Platform, attempt_id: str) -> None:
-    with platform.records.writing() as session:
-        row = session.get(Attempt, attempt_id)
-        if row is not None and row.ended_at is None:
+    def _wish_stop(self, finding: Finding, seen: Seen) -> None:
+        with self.platform.records.writing() as session:
+            row = session.get(Attempt, seen.attempt_id, with_for_update={"of": Attempt})
+            if row is None or row.ended_at is not None or row.training.wish == Wish.STOP:
+                return
+            before = row.training.state
             trainings.wish_stop(session, row.training)
+            write_down(session, finding, is_told=row.training.state != before)
 
-
-def _end(platform: Platform, runs: Runs, attempt_id: str, still: Still) -> None:
-    # First the record (from here the attempt is fenced), then the world.
-    with platform.records.writing() as session:
-        row = session.get(Attempt, attempt_id, with_for_update={"of": Attempt})
-        # Repairs before this one, or others that wrote, may have taken long: it may have been claimed or heard since.
-        finding = next((still(one) for one in survey.among(session, [attempt_id])), None)
-        if row is None or finding is None or finding.repair != Repair.END:
+    def _submit_again(self, finding: Finding, seen: Seen) -> None:
+        """Let the controller submit it again: its lease has no run any more."""
+        if self.runs.observe(seen.flow_run_id) is not None:
             return
-        if row.running_at and row.stopped_running_at is None:
-            row.stopped_running_at = max(row.running_at, row.beat_at or row.running_at)  # when it was last heard of
-        verdict = attempts.close(session, row, Evidence(finding.cause or Cause.LOST, error=finding.what))
-        flow_run_id = row.flow_run_id
-    processes.end(attempt_id, KILL_GRACE_SECONDS)
-    if flow_run_id:
-        observed = runs.observe(flow_run_id)
-        if observed is not None and not observed.is_over:
-            runs.close(flow_run_id, verdict.message, cancelled=verdict.state == TrainingState.STOPPED)
+        with self.platform.records.writing() as session:
+            row = session.get(Attempt, seen.attempt_id, with_for_update={"of": Attempt})
+            if row is None or row.ended_at or row.token_hash or row.flow_run_id != seen.flow_run_id:
+                return
+            row.flow_run_id, row.submitted_at = "", None
+            write_down(session, finding)
+
+    def _close_run(self, finding: Finding, seen: Seen) -> None:
+        with self.platform.records.reading() as session:
+            row = session.get(Attempt, seen.attempt_id)
+        if row is None:
+            return
+        left = _left(row)
+        self.runs.close(left.flow_run_id, left.message, cancelled=left.is_stopped)
+        with self.platform.records.writing() as session:
+            if survey.runs_are_over(session, [seen.attempt_id]):
+                write_down(session, finding)
+
+    def _clear_away(self, left: Sequence[Left]) -> None:
+        """End the processes of attempts that were just ended, and close their runs; what fails is found later."""
+        home = self.platform.settings.home
+        with alone(home / "ending.lock", within=WAIT_SECONDS) as mine:
+            if mine:
+                processes.end([one.attempt_id for one in left], home, KILL_GRACE_SECONDS)
+        for one in left:
+            try:
+                observed = self.runs.observe(one.flow_run_id)
+                if observed is not None and not observed.is_over:
+                    self.runs.close(one.flow_run_id, one.message, cancelled=one.is_stopped)
+            except BlockError as error:
+                log.warning("a run is closed later", run=one.flow_run_id, error=str(error))
+
+    def _end_processes(self, strays: Sequence[Finding]) -> None:
+        """End processes that nobody wants, unless that is being done: a look in the meantime finds them as well."""
+        home = self.platform.settings.home
+        with alone(home / "ending.lock") as mine:
+            if not mine:
+                return
+            there = processes.running(home)  # by now
+            strays = [one for one in strays if one.subject in there]
+            alive = processes.end([one.subject for one in strays], home, KILL_GRACE_SECONDS)
+        for one in strays:
+            if one.subject in alive:
+                log.warning("processes live on after SIGKILL", attempt=one.subject)
+                continue
+            with self.platform.records.writing() as session:
+                write_down(session, one)
 
 
-def _close_run(platform: Platform, runs: Runs, attempt_id: str) -> None:
-    with platform.records.reading() as session:
-        row = session.get(Attempt, attempt_id)
-    if row is not None and row.flow_run_id:
-        stopped = row.training.state == TrainingState.STOPPED
-        runs.close(row.flow_run_id, row.message or "The attempt has ended.", cancelled=stopped)
-        with platform.records.writing() as session:
-            survey.runs_are_over(session, [attempt_id])
+def _release(row: Attempt, why: str) -> None:
+    """Give a lease back; the training stays what it is."""
+    row.ended_at, row.phase, row.outcome = now(), Phase.ENDED, row.training.state
+    row.reason, row.message = Reason.PLATFORM, f"The lease was given back: {why}."
+
+
+def _left(row: Attempt) -> Left:
+    message = row.message or "The attempt has ended."
+    return Left(row.id, row.flow_run_id, message, row.outcome == TrainingState.STOPPED)

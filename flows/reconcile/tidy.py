@@ -4,10 +4,7 @@ A folder that is there is the note that something is left to keep: what fails is
 is kept it is renamed, and of that only the removal is left to do.
 """
 
-import fcntl
 import shutil
-from collections.abc import Generator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,11 +13,12 @@ import structlog
 from blocks.errors import BlockError, Permanent
 from blocks.platform import Platform
 from blocks.pools import processes
-from blocks.records import attempt as verbs
-from blocks.records import trainings
+from blocks.records import survey, trainings
 from blocks.records.tables import Attempt, Training, now
 from blocks.records.transitions import note
 from blocks.records.words import TrainingState
+from flows.reconcile.alone import alone
+from flows.reconcile.findings import Finding, Repair
 from flows.training.assignment import work_folder
 from flows.training.permissions import open_up
 from flows.training.salvage import salvage, withdraw_model
@@ -32,37 +30,47 @@ log = structlog.get_logger("tidy")
 
 
 def tidy(platform: Platform) -> list[str]:
-    """Remove the folders of attempts that have ended or are unknown; returns their ids."""
+    """Remove the folders of attempts that have ended; returns their ids."""
     root = platform.settings.home / "work"
     if not root.is_dir():
         return []
-    with _alone(platform.settings.home / "tidy.lock") as mine:
+    with alone(platform.settings.home / "tidy.lock") as mine:
         if not mine:
             return []
-        _clear_kept(platform)
+        for folder in _delivered(platform):
+            shutil.rmtree(folder, ignore_errors=True)
         for folder in root.glob(f"*{TIDIED}"):  # of a tidying that was killed, or what could not be removed
             _remove(folder)
         return [attempt_id for attempt_id in _left(platform, root) if _clear(platform, attempt_id)]
 
 
-def _clear_kept(platform: Platform) -> None:
-    """Remove what was kept of models that have reached their places; all others are their training's only ones."""
+def untidy(platform: Platform) -> list[Finding]:
+    """Return what there is to be tidied: no difference between records and world, and yet something to be done."""
+    kept = "what is worth keeping is kept, then its folder on this machine goes"
+    there = [Finding(attempt_id, Repair.TIDY, kept) for attempt_id in _left(platform, platform.settings.home / "work")]
+    reached = "the model has reached its place"
+    return there + [Finding(str(folder), Repair.TIDY, reached, folder.name) for folder in _delivered(platform)]
+
+
+def _delivered(platform: Platform) -> list[Path]:
+    """Return what was kept of models that have reached their places; all others are their training's only ones."""
+    found: list[Path] = []
     for folder in (platform.settings.home / "kept").glob("*"):
         with platform.records.reading() as session:
             row = session.get(Training, folder.name)
-            has_completed = row is not None and trainings.has_been(session, row, TrainingState.COMPLETE)
-        if has_completed:
-            shutil.rmtree(folder, ignore_errors=True)
+            if row is not None and trainings.has_been(session, row, TrainingState.COMPLETE):
+                found.append(folder)
+    return found
 
 
 def _left(platform: Platform, root: Path) -> list[str]:
-    # Folders first: one that is made while we look belongs to an attempt that we then know.
-    there = [folder.name for folder in root.iterdir() if folder.is_dir() and folder.suffix != TIDIED]
+    """Return the ended attempts that have a folder here; one of an attempt that nobody knows may be anything."""
+    there = [folder.name for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
     with platform.records.reading() as session:
-        wanted = {row.id for row in verbs.open_attempts(session)}
+        ended = [one.attempt_id for one in survey.among(session, there) if one.ended_at]
     # What still runs may still write, or read.
-    alive = processes.running()
-    return [attempt_id for attempt_id in there if attempt_id not in wanted and attempt_id not in alive]
+    alive = processes.running() if ended else {}
+    return [attempt_id for attempt_id in ended if attempt_id not in alive]
 
 
 def untidied(home: Path, training: Training) -> Attempt | None:
@@ -115,15 +123,3 @@ def _warn(platform: Platform, attempt_id: str, what: str) -> None:
         row = session.get(Attempt, attempt_id)
         if row is not None:
             note(session, row.training, f"Warning: what attempt {row.number} left {what}")
-
-
-@contextmanager
-def _alone(lock: Path) -> Generator[bool]:
-    """Say whether nobody else tidies now: what one of two keeps, the other must not remove meanwhile."""
-    with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True

@@ -71,6 +71,26 @@ def test_what_a_person_cancelled_is_told_of(made: Made):
     assert gone not in later
 
 
+def test_what_has_not_ended_is_listed(made: Made, monkeypatch: pytest.MonkeyPatch):
+    """Page by page, each with the attempt that it is for and since when it is there; of other flows nothing."""
+    monkeypatch.setattr(looking, "PAGE", 2)
+    known = {made(state, f"tr-{at:012x}"): state for at, state in enumerate(("SCHEDULED", "PENDING", "RUNNING"))}
+    ended, strange = made("CRASHED"), made("RUNNING", of=other)
+    found = {run.flow_run_id: run for page in Runs().unfinished() for run in page}
+    assert {run_id: found[run_id].state for run_id in known} == known
+    assert [found[run_id].attempt_id for run_id in known] == [f"tr-{at:012x}-a1" for at in range(3)]
+    assert all(abs(found[run_id].created_at - datetime.now(UTC)) < timedelta(minutes=1) for run_id in known)
+    assert {ended, strange}.isdisjoint(found)
+
+
+def test_a_run_whose_parameters_name_no_attempt(server: Settings):
+    """Somebody else's flow may have the same name."""
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(train, parameters={"rate": 1}, state=State(type=StateType.RUNNING))
+    found = {run.flow_run_id: run.attempt_id for page in Runs().unfinished() for run in page}
+    assert found[str(run.id)] == ""
+
+
 @pytest.mark.parametrize(("cancelled", "state"), [(False, "CRASHED"), (True, "CANCELLED")])
 def test_a_run_is_closed_whatever_it_was(made: Made, cancelled: bool, state: str):
     """Its last state says why; one that was deleted meanwhile needs no closing."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from blocks.records import attempt as verbs
-from blocks.records import survey, trainings
+from blocks.records import experiments, survey, trainings
 from blocks.records.database import Records
 from blocks.records.tables import Attempt, now
 from blocks.records.words import TrainingState
@@ -77,7 +77,10 @@ def test_what_is_unclosed_ended_in_a_time_and_has_a_run(records: Records, grante
     assert unclosed(until, since) == {recent}
     assert unclosed(now(), since) == {recent, fresh}
     with records.writing() as session:
-        survey.runs_are_over(session, [recent])
+        assert survey.runs_are_over(session, [recent, old]) == 2
+        session.get(Attempt, old).run_is_over = False
+    with records.writing() as session:
+        assert survey.runs_are_over(session, [recent]) == 0  # that was known
     assert unclosed(until) == {old}
 
 
@@ -119,3 +122,36 @@ def test_whose_run_has_not_come(records: Records, granted: Granted):
     with records.writing() as session:
         verbs.claim(session, claimed, "token", "run")
         assert [row.id for row in survey.unclaimed(session)] == [waiting]
+
+
+def test_trainings_and_experiments_that_are_known(
+    records: Records, make: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+):
+    """Among many ids; an experiment without trainings is known as well."""
+    monkeypatch.setattr(survey, "AT_ONCE", 2)
+    ids = {make(), make(TrainingState.STOPPED)}
+    with records.writing() as session:
+        lonely = experiments.record(session, "lonely", "", {}).id
+        known = survey.trainings_among(session, [*ids, *(f"tr-{number}" for number in range(5))])
+        assert {one.training_id: one.state for one in known.values()} == {
+            one: trainings.find(session, one).state for one in ids
+        }
+        (stopped,) = (one for one in known.values() if one.state == TrainingState.STOPPED)
+        assert stopped.ended_at == trainings.find(session, stopped.training_id).ended_at
+        group = stopped.experiment_id
+        assert survey.trainings_of(session, [group, lonely, "ex-gone"]) == {group: ids, lonely: set()}
+
+
+def test_the_images_that_are_in_use(records: Records, granted: Granted):
+    """Of open attempts, each since the first lease."""
+    first, other, ended = granted(), granted(), granted(ended=1)
+    granted()
+    moment = now() - timedelta(days=1)
+    with records.writing() as session:
+        session.get(Attempt, first).granted_at = moment
+        session.get(Attempt, other).training.image = "another"
+        session.get(Attempt, ended).training.image = "unused"
+    with records.reading() as session:
+        found = survey.images(session)
+    assert set(found) == {"pytorch-2.13-cpu-py311", "another"}
+    assert found["pytorch-2.13-cpu-py311"] == moment

@@ -55,6 +55,14 @@ class FakeRuns:
         self.calls = 0
         self.faults: dict[str, Exception] = {}
 
+    def cancelled(self, _since: object) -> dict[str, Any]:
+        return {}
+
+    def states(self, _flow_run_ids: object) -> dict[str, Any]:
+        return {}
+
+    def observe(self, _flow_run_id: str) -> None: ...
+
     def submit(self, attempt_id: str, parameters: dict[str, Any], **given: Any) -> str:
         self.calls += 1
         if fault := self.faults.get(given["pool"]):

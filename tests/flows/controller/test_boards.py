@@ -12,8 +12,12 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from blocks.platform import Platform
 from blocks.pools.errors import PrefectAway
+from blocks.records import repairs
+from blocks.records.tables import now
 from flows.controller import boards as publishing
 from flows.controller.boards import Boards
+from flows.controller.pulse import Pulse
+from flows.reconcile.report import Report
 
 
 class FakeArtifacts:
@@ -78,8 +82,10 @@ def test_a_board_that_was_deleted_comes_back(here: Platform, make: Any, artifact
     boards.publish()
     artifacts.there.clear()
     make()
+    with here.records.writing() as session:
+        repairs.write(session, "tr-1-a1", "end", "lost: silent")
     boards.publish()
-    assert set(artifacts.there) == {"trainings", "experiments"}
+    assert set(artifacts.there) == {"trainings", "experiments", "reconcile"}
 
 
 @pytest.mark.parametrize("fault", [answered(500), httpx.ConnectError("away"), ValueError("odd")])
@@ -89,7 +95,35 @@ def test_a_board_that_fails_holds_up_no_other(here: Platform, artifacts: FakeArt
     artifacts.faults["trainings"] = fault
     with pytest.raises(ValueError if isinstance(fault, ValueError) else PrefectAway):
         boards.publish()
-    assert set(artifacts.there) == {"experiments"}
+    assert set(artifacts.there) == {"experiments", "reconcile"}
     artifacts.faults.clear()
     boards.publish()
-    assert set(artifacts.there) == {"trainings", "experiments"}
+    assert set(artifacts.there) == {"trainings", "experiments", "reconcile"}
+
+
+def test_the_board_of_repairs_is_kept_current(
+    here: Platform, artifacts: FakeArtifacts, monkeypatch: pytest.MonkeyPatch
+):
+    """A repair is there at once, with the look that made it; looks that find nothing are told once a minute."""
+    pulse, moment = Pulse(), 1000.0
+    monkeypatch.setattr(publishing.time, "monotonic", lambda: moment)
+    boards = Boards(here, pulse)
+
+    def board_after(seconds: float, attempts: int) -> str:
+        nonlocal moment
+        moment += seconds
+        pulse.report = Report(now(), 0.1, attempts)
+        boards.publish()
+        return artifacts.there["reconcile"][1]
+
+    boards.publish()
+    assert "has not looked yet" in artifacts.there["reconcile"][1]
+    assert "1 attempt looked at" in board_after(3, 1)
+    assert "1 attempt looked at" in board_after(3, 2)
+    with here.records.writing() as session:
+        repairs.write(session, "tr-1-a1", "end", "lost: silent")
+    repaired = board_after(3, 3)
+    assert "| tr-1-a1 | end | lost: silent |" in repaired
+    assert "3 attempts looked at" in repaired
+    assert "3 attempts looked at" in board_after(publishing.LOOK_SECONDS - 1, 4)
+    assert "5 attempts looked at" in board_after(1, 5)

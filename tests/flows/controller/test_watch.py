@@ -10,14 +10,17 @@ import pytest
 
 from blocks.errors import Permanent
 from blocks.platform import Platform
+from blocks.pools import processes
+from blocks.records import attempt as verbs
 from blocks.records import experiments, trainings
-from blocks.records.tables import Attempt
+from blocks.records.tables import Attempt, now
 from blocks.records.words import TrainingState
 from blocks.tracking.errors import Rejected, Unreachable
 from flows.controller import pulse as beating
 from flows.controller import watch as watching
 from flows.controller.in_turn import LONGEST_PAUSE_SECONDS
 from flows.controller.watch import Watch
+from flows.reconcile.report import Report
 from tests.flows.controller.conftest import Clock, FakeTracking, training
 
 T = TrainingState
@@ -226,7 +229,7 @@ def test_a_step_that_takes_long_is_no_gap(watch: Watch, monkeypatch: pytest.Monk
     monkeypatch.setattr(watching, "PULSE_SECONDS", 0.02)
     monkeypatch.setattr(beating, "GAP", timedelta(seconds=0.5))
     is_over, since = threading.Event(), watch.pulse.listening_since
-    for loop in ("run", "run_heal", "run_tidy"):
+    for loop in ("run", "run_heal", "run_clear_up", "run_tidy"):
         monkeypatch.setattr(watch, loop, lambda: is_over.wait(20))
     watch.start()
     try:
@@ -238,16 +241,75 @@ def test_a_step_that_takes_long_is_no_gap(watch: Watch, monkeypatch: pytest.Monk
         watch.stop(within=10)
 
 
+def test_deaths_are_looked_for_all_the_time_and_what_was_left_now_and_then(
+    here: Platform, watch: Watch, monkeypatch: pytest.MonkeyPatch
+):
+    """Soon after its start the controller looks at all that nobody saw while there was none; each says how it went."""
+    monkeypatch.setattr(watching, "HEAL_SECONDS", 0.01)
+    monkeypatch.setattr(watching, "CLEAR_UP_FIRST_SECONDS", 0.01)
+    rounds: list[bool] = []
+
+    def reconcile(*_given: Any, thorough: bool = False, **_how: Any) -> Report:
+        rounds.append(thorough)
+        return Report(now(), attempts=7)
+
+    monkeypatch.setattr(watching, "reconcile", reconcile)
+    watch.start()
+    try:
+        deadline = time.monotonic() + 20
+        while rounds.count(False) < 3 or True not in rounds:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        watch.stop(within=10)
+    assert rounds.count(True) == 1
+    assert watch.pulse.report is not None
+    assert watch.pulse.report.attempts == 7
+
+
+def test_a_death_is_found_while_the_last_is_still_ended(
+    here: Platform, watch: Watch, make: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+):
+    """A deaf script takes its whole grace, beside the looks."""
+    ended, is_over = list[str](), threading.Event()
+
+    def end(attempt_ids: list[str], *_how: Any) -> set[str]:
+        is_over.wait(20)
+        ended.extend(attempt_ids)
+        return set()
+
+    monkeypatch.setattr(processes, "end", end)
+    watch.pulse.listening_since = now() - timedelta(hours=1)
+    dead: list[str] = []
+    try:
+        for _ in range(2):
+            training_id = make(T.RUNNING)
+            with here.records.writing() as session:
+                row = trainings.find(session, training_id)
+                attempt = verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[])
+                verbs.claim(session, attempt.id, "token", "")
+                attempt.beat_at = now() - timedelta(minutes=1)
+            dead.append(attempt.id)
+            watch.heal()
+            assert watch.pulse.report is not None
+            assert [one.subject for one in watch.pulse.report.found] == [attempt.id]
+        assert ended == []
+    finally:
+        is_over.set()
+    with here.records.reading() as session:
+        assert all(session.get(Attempt, one).ended_at for one in dead)
+
+
 def test_what_does_not_want_to_end_holds_up_no_round(here: Platform, watch: Watch, make, monkeypatch):
     """Healing has a thread of its own: while it waits for a deaf script, leases are granted."""
     monkeypatch.setattr(watching, "ROUND_SECONDS", 0.01)
     monkeypatch.setattr(watching, "HEAL_SECONDS", 0.01)
     is_healing, is_over = threading.Event(), threading.Event()
 
-    def heal(*_given: Any, **_how: Any) -> list[Any]:
+    def heal(*_given: Any, **_how: Any) -> Report:
         is_healing.set()
         is_over.wait(20)
-        return []
+        return Report(now())
 
     monkeypatch.setattr(watching, "reconcile", heal)
     watch.start()

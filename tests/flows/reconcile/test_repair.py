@@ -1,68 +1,22 @@
 """Records and world put right: real records, real processes; only Prefect's side is kept in memory."""
 
 import itertools
-from collections.abc import Callable
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import psutil
 import pytest
-from pydantic import ValidationError
 
 from blocks.platform import Platform
-from blocks.pools import processes
 from blocks.records import attempt as verbs
-from blocks.records import experiments, survey, trainings
-from blocks.records.database import BUSY_SECONDS
+from blocks.records import trainings
 from blocks.records.tables import Attempt, now
-from blocks.records.words import ExperimentState, Phase, TrainingState
-from blocks.settings import Settings
+from blocks.records.words import Phase, TrainingState
 from flows.reconcile import repair
-from flows.reconcile import tidy as tidying
 from flows.reconcile.findings import Repair
-from flows.reconcile.repair import reconcile
-from flows.reconcile.tidy import tidy
-from flows.training.door import BEAT_SECONDS
+from tests.flows.reconcile.conftest import Granted, all_written, left_long_ago, reconciled, repairs
 
 T = TrainingState
-Granted = Callable[..., str]
-
-
-@pytest.fixture
-def granted(here: Platform, make: Callable[..., str], runs: Any) -> Granted:
-    """Grant an attempt to a training, with a run; `claimed` and silent for so many seconds, if asked."""
-
-    def go(state: TrainingState = T.CREATE_IN_PROGRESS, *, silent: float | None = None, run: str = "RUNNING") -> str:
-        training_id = make(state)
-        with here.records.writing() as session:
-            row = trainings.find(session, training_id)
-            attempt = verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[])
-            verbs.submitted(attempt, f"run-of-{attempt.id}")
-            runs.states_of[attempt.flow_run_id] = run
-            if silent is not None:
-                verbs.claim(session, attempt.id, "token", attempt.flow_run_id)
-                attempt.beat_at = now() - timedelta(seconds=silent)
-            return attempt.id
-
-    return go
-
-
-def reconciled(here: Platform, runs: Any, **how: Any) -> Any:
-    """Reconcile as a controller does that has listened for long."""
-    return reconcile(here, runs, **{"listening_since": now() - timedelta(hours=2)} | how)
-
-
-def left_long_ago(here: Platform, attempt_id: str, to: TrainingState = T.CREATE_IN_PROGRESS) -> None:
-    """End an attempt, a minute ago."""
-    with here.records.writing() as session:
-        attempt = session.get(Attempt, attempt_id)
-        verbs.end(session, attempt, to, reason=None, message="", evidence={})
-        attempt.ended_at = now() - timedelta(minutes=1)
-
-
-def repairs(found: Any) -> dict[str, Repair]:
-    return {finding.attempt_id: finding.repair for finding in found}
 
 
 def test_what_is_well_is_left_alone(here: Platform, granted: Granted, runs: Any, script: Any, attempt_of: Any):
@@ -107,8 +61,17 @@ def test_what_has_changed_since_the_look_is_not_ended(
         row = session.get(Attempt, second)
         row.granted_at = row.submitted_at = now() - timedelta(hours=1)
 
-    def end(attempt_id: str, _grace: float) -> None:
-        assert attempt_id == first
+    end = repair.Mending._end
+
+    def ending(mending: repair.Mending, seen: Any) -> Any:
+        """End one, which takes long."""
+        left = end(mending, seen)
+        if left:
+            assert seen.attempt_id == first
+            meanwhile()
+        return left
+
+    def meanwhile() -> None:
         with here.records.writing() as session:
             row = session.get(Attempt, second)
             if since == "claimed":
@@ -118,7 +81,7 @@ def test_what_has_changed_since_the_look_is_not_ended(
             else:
                 verbs.end(session, row, T.STOPPED, reason=None, message="by itself", evidence={})
 
-    monkeypatch.setattr(repair.processes, "end", end)
+    monkeypatch.setattr(repair.Mending, "_end", ending)
     assert set(repairs(reconciled(here, runs))) == {first, second}
     row = attempt_of(second)
     assert (row.ended_at is not None, row.reason) == (since == "ended", "")
@@ -215,60 +178,6 @@ def test_a_run_that_outlives_its_attempt_is_closed(here: Platform, granted: Gran
     assert repairs(reconciled(here, runs)) == {}
 
 
-def test_what_beats_costs_prefect_nothing(here: Platform, granted: Granted, runs: Any):
-    """It is asked for runs that wait, that are silent, or whose attempt has ended; for the last until it says so."""
-    granted(silent=1)
-    waiting, silent, ended = granted(run="SCHEDULED"), granted(silent=9, run="CRASHED"), granted(run="RUNNING")
-    left_long_ago(here, ended)
-    assert repairs(reconciled(here, runs)) == {silent: Repair.END, ended: Repair.CLOSE_RUN}
-    assert sorted(set(runs.asked)) == sorted(f"run-of-{one}" for one in (waiting, silent, ended))
-    runs.asked.clear()
-    assert repairs(reconciled(here, runs)) == {}
-    assert runs.asked == [f"run-of-{waiting}"]
-
-
-@pytest.mark.parametrize("thorough", [False, True])
-def test_what_ended_long_ago_is_closed_by_a_thorough_look(here: Platform, granted: Granted, runs: Any, thorough: bool):
-    """The quick one looks back an hour; a controller that was away for longer begins with the other."""
-    attempt_id = granted(silent=1)
-    left_long_ago(here, attempt_id)
-    with here.records.writing() as session:
-        session.get(Attempt, attempt_id).ended_at = now() - timedelta(hours=2)
-    found = repairs(reconciled(here, runs, thorough=thorough))
-    assert found == ({attempt_id: Repair.CLOSE_RUN} if thorough else {})
-
-
-@pytest.mark.parametrize("state", ["COMPLETED", "CRASHED", None])
-def test_a_run_that_is_over_is_asked_for_once(
-    here: Platform, granted: Granted, runs: Any, attempt_of: Any, state: str | None
-):
-    """Also one that somebody deleted in Prefect; while Prefect is away nothing is noted."""
-    attempt_id = granted(silent=1)
-    left_long_ago(here, attempt_id)
-    runs.states_of = {f"run-of-{attempt_id}": state} if state else {}
-    runs.is_away = True
-    reconciled(here, runs)
-    assert not attempt_of(attempt_id).run_is_over
-    runs.is_away = False
-    reconciled(here, runs)
-    reconciled(here, runs)
-    assert attempt_of(attempt_id).run_is_over
-    assert runs.asked == [f"run-of-{attempt_id}"]
-
-
-@pytest.mark.parametrize(("hours", "thorough", "is_seen"), [(0, False, True), (2, False, False), (2, True, True)])
-def test_a_run_that_went_straight_to_cancelled(
-    here: Platform, granted: Granted, runs: Any, attempt_of: Any, hours: int, thorough: bool, is_seen: bool
-):
-    """It is a person's wish, whenever it was said; a thorough look finds what nobody was there to see."""
-    attempt_id = granted(T.RUNNING, silent=1, run="CANCELLED")
-    runs.ended_at[f"run-of-{attempt_id}"] = now() - timedelta(hours=hours)
-    with here.records.writing() as session:
-        session.get(Attempt, attempt_id).granted_at = now() - timedelta(hours=3)
-    assert repairs(reconciled(here, runs, thorough=thorough)) == ({attempt_id: Repair.STOP} if is_seen else {})
-    assert attempt_of(attempt_id).training.wish == ("STOP" if is_seen else "")
-
-
 def test_an_attempt_that_beats_outlives_its_run_in_prefect(
     here: Platform, granted: Granted, runs: Any, script: Any, attempt_of: Any
 ):
@@ -280,144 +189,53 @@ def test_an_attempt_that_beats_outlives_its_run_in_prefect(
     assert attempt_of(attempt_id).ended_at is None
 
 
-def test_more_than_a_page_is_looked_at(here: Platform, granted: Granted, runs: Any, monkeypatch: pytest.MonkeyPatch):
-    """Page by page every attempt has its turn, and once."""
-    monkeypatch.setattr(survey, "PAGE", 2)
-    dead = [granted(T.RUNNING, silent=16) for _ in range(5)]
-    ended = [granted(silent=1) for _ in range(5)]
-    for one in ended:
-        left_long_ago(here, one)
-    found = reconciled(here, runs, dry_run=True)
-    assert sorted(f.attempt_id for f in found) == sorted([*dead, *ended])
-
-
-def test_while_the_door_is_shut_nobody_is_silent(here: Platform, granted: Granted, runs: Any):
-    """The scheduled run beside a controller that is away ends nobody who could not be heard."""
-    granted(T.RUNNING, silent=3600)
-    assert repairs(reconciled(here, runs, listening_since=None)) == {}
-
-
-def test_processes_of_unknown_attempts_are_left_alone(here: Platform, runs: Any, script: Any):
-    """They may be another platform's on this machine."""
-    process = script("tr-ffffffffffff-a1")
-    assert repairs(reconciled(here, runs)) == {}
-    assert process.poll() is None
-
-
-def test_a_dry_run_only_looks(here: Platform, granted: Granted, runs: Any, script: Any, attempt_of: Any):
-    """The same findings, and nothing done: no record, no process, no run, no folder."""
-    attempt_id = granted(T.RUNNING, silent=16)
-    process = script(attempt_id)
-    work = here.settings.home / "work" / "tr-gone-a1"
-    work.mkdir(parents=True)
-    assert repairs(reconciled(here, runs, dry_run=True)) == {attempt_id: Repair.END}
-    assert process.poll() is None
-    assert attempt_of(attempt_id).ended_at is None
-    assert work.exists()
-    assert runs.closed == {}
-
-
-def test_without_prefect_the_records_alone_decide(here: Platform, granted: Granted, runs: Any, attempt_of: Any):
-    """A silent attempt is ended although its run cannot be closed; another after it is not held up."""
-    runs.is_away = True
-    first, second = granted(T.RUNNING, silent=16), granted(T.RUNNING, silent=16)
-    assert repairs(reconciled(here, runs)) == {first: Repair.END, second: Repair.END}
-    assert None not in {attempt_of(one).ended_at for one in (first, second)}
-
-
-def test_a_beat_is_answered_before_its_lease_is_over(tmp_path: Path):
-    """However long another holds the records: what waits for them in vain is known of before silence is judged."""
-    with pytest.raises(ValidationError):
-        Settings(home=tmp_path, lease_seconds=9)
-    shortest = Settings(home=tmp_path, lease_seconds=10)
-    assert shortest.lease_seconds > BEAT_SECONDS + BUSY_SECONDS
-
-
-def test_the_lease_is_that_of_the_settings(here: Platform, granted: Granted, runs: Any, script: Any):
-    """What is dead after fifteen seconds lives where the operator grants a minute."""
-    attempt_id = granted(T.RUNNING, silent=20)
-    script(attempt_id)
-    here.settings.lease_seconds = 60
-    assert repairs(reconciled(here, runs, dry_run=True)) == {}
-    here.settings.lease_seconds = 15
-    assert repairs(reconciled(here, runs, dry_run=True)) == {attempt_id: Repair.END}
-
-
-def test_a_slow_prefect_makes_nobody_silent(
-    here: Platform, granted: Granted, runs: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_prefect_has_forgotten_is_submitted_again(
+    here: Platform, granted: Granted, runs: Any, attempt_of: Any
 ):
-    """How long the look itself takes is not held against the attempts."""
-    attempt_id, cancelled, looks = granted(silent=1), runs.cancelled, list[int]()
-
-    def slow(since: datetime) -> Any:
-        """Take a minute."""
-        looks.append(1)
-        return cancelled(since)
-
-    monkeypatch.setattr(runs, "cancelled", slow)
-    monkeypatch.setattr(repair, "now", lambda: now() + timedelta(minutes=len(looks)))
-    assert attempt_id not in repairs(reconciled(here, runs, dry_run=True))
-    assert looks
+    """Its lease waits for a run once more, which the controller gives it; who has claimed and beats needs none."""
+    lost, alive = granted(run="SCHEDULED"), granted(T.RUNNING, silent=1)
+    runs.states_of.clear()
+    assert repairs(reconciled(here, runs, thorough=True)) == {lost: Repair.SUBMIT}
+    assert (attempt_of(lost).flow_run_id, attempt_of(lost).submitted_at) == ("", None)
+    assert attempt_of(alive).flow_run_id == f"run-of-{alive}"
+    assert repairs(reconciled(here, runs, thorough=True)) == {}
 
 
-def test_after_a_restart_instances_get_a_lease_to_be_heard(here: Platform, granted: Granted, runs: Any):
-    """A controller that was away for minutes does not end what could not reach it."""
-    attempt_id = granted(T.RUNNING, silent=300)
-    assert repairs(reconciled(here, runs, listening_since=now())) == {}
-    assert repairs(reconciled(here, runs, listening_since=now() - timedelta(seconds=16))) == {attempt_id: Repair.END}
+@pytest.mark.parametrize("since", ["claimed", "submitted", "seen"])
+def test_what_has_a_run_by_then_is_not_submitted_again(
+    here: Platform, granted: Granted, runs: Any, attempt_of: Any, monkeypatch: pytest.MonkeyPatch, since: str
+):
+    """Between the look and the repair its run may come, or Prefect may tell of it after all."""
+    attempt_id = granted(run="SCHEDULED")
+    run, states = f"run-of-{attempt_id}", dict(runs.states_of)
+    runs.states_of.clear()
+
+    def observe(flow_run_id: str) -> Any:
+        with here.records.writing() as session:
+            if since == "claimed":
+                verbs.claim(session, attempt_id, "token", run)
+            elif since == "submitted":
+                session.get(Attempt, attempt_id).flow_run_id = "another"
+        return states.get(flow_run_id) if since == "seen" else None
+
+    monkeypatch.setattr(runs, "observe", observe)
+    assert repairs(reconciled(here, runs)) == {attempt_id: Repair.SUBMIT}
+    assert attempt_of(attempt_id).flow_run_id == ("another" if since == "submitted" else run)
+    assert all_written(here) == []
 
 
-def test_only_folders_of_open_attempts_stay(here: Platform, granted: Granted):
-    """What ended or unknown attempts left is removed, and named; without a folder there is nothing to do."""
-    assert tidy(here) == []
-    attempt_id = granted(silent=1)
-    work = here.settings.home / "work"
-    for name in (attempt_id, "tr-gone-a1"):
-        (work / name / "instance-0").mkdir(parents=True)
-    (work / "a file").write_text("stays")
-    assert tidy(here) == ["tr-gone-a1"]
-    assert {file.name for file in work.iterdir()} == {attempt_id, "a file"}
-
-
-def test_a_folder_that_is_made_meanwhile_stays(here: Platform, granted: Granted, monkeypatch: pytest.MonkeyPatch):
-    """An attempt that is claimed while the tidying looks keeps its folder."""
-    work = here.settings.home / "work"
-    (work / "tr-gone-a1").mkdir(parents=True)
-    look = verbs.open_attempts
-
-    def looking(session: Any) -> Any:
-        found = look(session)
-        (work / "tr-new-a1").mkdir(exist_ok=True)
-        return found
-
-    monkeypatch.setattr(tidying.verbs, "open_attempts", looking)
-    assert tidy(here) == ["tr-gone-a1"]
-    assert (work / "tr-new-a1").is_dir()
-
-
-def test_data_behind_a_link_is_not_tidied_away(here: Platform, tmp_path: Path):
-    """An attempt's folder goes with its links, never with what they lead to."""
-    (tmp_path / "mount").mkdir()
-    (tmp_path / "mount" / "data").write_text("precious")
-    folder = here.settings.home / "work" / "tr-gone-a1" / "instance-0" / "data"
-    folder.mkdir(parents=True)
-    (folder / "digits").symlink_to(tmp_path / "mount")
-    assert tidy(here) == ["tr-gone-a1"]
-    assert (tmp_path / "mount" / "data").read_text() == "precious"
-
-
-def test_a_creation_that_died_can_be_retried(here: Platform, runs: Any):
-    """An experiment whose creation has not moved for minutes is CREATE_FAILED; a fresh one is left alone."""
+@pytest.mark.parametrize("state", [T.FAIL_TRAIN, T.STOPPED, T.DELETE_IN_PROGRESS])
+def test_a_lease_whose_training_has_ended_is_given_back(
+    here: Platform, granted: Granted, runs: Any, script: Any, attempt_of: Any, state: TrainingState
+):
+    """Although it beats: its processes go, its run is closed, and the training stays what it is."""
+    attempt_id = granted(T.RUNNING, silent=1)
+    process = script(attempt_id)
     with here.records.writing() as session:
-        old, fresh = (experiments.record(session, name, "", {}) for name in ("old", "fresh"))
-        old.changed_at = now() - timedelta(minutes=6)
-    reconciled(here, runs)
-    with here.records.reading() as session:
-        states = {name: experiments.find(session, name).state for name in ("old", "fresh")}
-    assert states == {"old": ExperimentState.CREATE_FAILED, "fresh": ExperimentState.CREATE_REQUESTED}
-    assert fresh.id != old.id
-
-
-def test_processes_are_those_of_the_mark():
-    """The mark that reconcile looks for is the one that the launcher sets."""
-    assert processes.MARK == "EMF_ATTEMPT"
+        session.get(Attempt, attempt_id).training.state = state
+    assert repairs(reconciled(here, runs)) == {attempt_id: Repair.RELEASE}
+    row = attempt_of(attempt_id)
+    assert (row.phase, row.outcome, row.training.state) == (Phase.ENDED, state, state)
+    assert not psutil.pid_exists(process.pid)
+    assert runs.closed[row.flow_run_id][1] == (state == T.STOPPED)
+    assert repairs(reconciled(here, runs)) == {}
