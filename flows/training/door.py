@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from time import CLOCK_BOOTTIME, clock_gettime
 from typing import Any
 
 import httpx
@@ -20,11 +21,17 @@ from flows.training.checkpoint import Committed
 from flows.training.verdict import Evidence
 
 BEAT_SECONDS = 2.0
+FRESH_SECONDS = 3 * BEAT_SECONDS  # shorter than any lease
 PATIENCE_SECONDS = 300  # a controller that restarts must not end trainings
 END_SECONDS = 6 * 3600  # and what is done is told, however long the controller is away
 NOT_UNDERSTOOD = (413, 422)
 
 logger = logging.getLogger(__name__)
+
+
+def _now() -> float:
+    """Return seconds of a clock that goes on while the machine sleeps."""
+    return clock_gettime(CLOCK_BOOTTIME)
 
 
 class DoorClosed(Temporary):
@@ -49,6 +56,7 @@ class Door:
         self.wish = Wish.NONE
         self.given_up = threading.Event()
         self.progress = ""
+        self._heard = _now()
         self._started: float | None = None  # by the steady clock: the machine's own may be set while a script runs
         self._ended: float | None = None
 
@@ -83,6 +91,21 @@ class Door:
             DoorClosed: the controller was away for hours.
         """
         self._beat(END_SECONDS)
+
+    def make_sure(self) -> None:
+        """Make sure that the attempt is still ours where nothing was heard of it for a while, as after a sleep.
+
+        Raises:
+            GivenUp: it is not; `given_up` is set.
+            DoorClosed: the controller does not answer now: ask again, before anything is done that others could see.
+        """
+        if _now() - self._heard <= FRESH_SECONDS:
+            return
+        try:
+            self._beat(patience=FRESH_SECONDS)
+        except GivenUp:
+            self.given_up.set()
+            raise
 
     def stage_out(self, evidence: Evidence) -> None:
         """Tell that the script has ended, and how. Its time counts no further."""
@@ -172,6 +195,7 @@ class Door:
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         # A script's words and file names may hold half a character, which JSON can carry and UTF-8 cannot.
         content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        asked = _now()
         try:
             answer = self._http.post(verb, content=content, headers=headers)
         except httpx.TransportError as error:
@@ -183,4 +207,5 @@ class Door:
         if answer.status_code >= 400:
             refusal = NotUnderstood if answer.status_code in NOT_UNDERSTOOD else GivenUp
             raise refusal(f"The controller refused {verb} with {answer.status_code}: {answer.text[:300]}")
+        self._heard = asked  # and not later: who sleeps between question and answer has slept on the lease
         return answer.json()

@@ -67,7 +67,9 @@ class Keeper:
         copy: Path,
         of: Kept,
         tell: Callable[[Committed], None],
+        *,
         is_being_written: Callable[[], bool] = lambda: False,
+        make_sure: Callable[[], None] = lambda: None,
     ) -> None:
         """Watch the parts.
 
@@ -78,9 +80,10 @@ class Keeper:
             of: whose they are.
             tell: called with each commit, in order, until it returns.
             is_being_written: whether a file in one of the folders is open for writing just now.
+            make_sure: raises where the attempt is not ours any more; asked before anything is sent.
         """
         self._storage, self._parts, self._copy, self._of = storage, parts, copy, of
-        self._tell, self._is_being_written = tell, is_being_written
+        self._tell, self._is_being_written, self._make_sure = tell, is_being_written, make_sure
         self._root = parse(of.root, DERIVED_LIMIT)
         self._still = STILL_TOGETHER_SECONDS if len(parts) > 1 else STILL_SECONDS
         # What a retry starts with is a checkpoint already.
@@ -130,6 +133,7 @@ class Keeper:
             self._committed = taken.files  # written again, but not new: a checkpoint is progress
             shutil.rmtree(self._copy, ignore_errors=True)
             return None
+        self._make_sure()
         place = self._root / f"checkpoint-{manifest.number}"
         if self._is_half_sent:  # what a try that failed left there is not this snapshot, its marker least of all
             forget(self._storage, place)
@@ -158,6 +162,8 @@ class Keeper:
 
     def _forget_old(self) -> None:
         """Delete all but the newest; one that could not be deleted is tried at the next look, after what is due."""
+        if len(self.kept) > self._of.keep:
+            self._make_sure()
         while len(self.kept) > self._of.keep:
             forget(self._storage, parse(self.kept[0], DERIVED_LIMIT))
             self.kept.pop(0)

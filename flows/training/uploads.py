@@ -86,6 +86,7 @@ class Uploads(threading.Thread):
         current, sent = signature(source), self._scalars_sent
         old = {name for name, state in current.items() if sent.get(name) == state}
         if len(old) < len(current):
+            self._instance.door.make_sure()  # its place is that of all attempts
             place = parse(f"{self._instance.assignment.output}/tensorboard/", DERIVED_LIMIT)
             self._instance.storage.upload(source, place, skip=old.__contains__)
         self._scalars_at, self._scalars_sent = time.monotonic(), current
@@ -117,5 +118,6 @@ def _keeper(instances: Sequence[Instance], tell: Callable[[Committed], None]) ->
             made_from=read_start(first.root).made_from,
         ),
         tell,
-        lambda: open_files.is_being_written(assignment.attempt_id, folders),
+        is_being_written=lambda: open_files.is_being_written(assignment.attempt_id, folders),
+        make_sure=first.door.make_sure,
     )

@@ -12,6 +12,7 @@ from collections import deque
 from blocks.errors import Temporary
 from blocks.tracking import Tracking
 from blocks.tracking.entities import Metric
+from flows.training.door import GivenUp
 from flows.training.instance import Instance
 
 SAMPLE_SECONDS = 10.0
@@ -94,7 +95,10 @@ class UsageLog(threading.Thread):
         if not self._unsent or not self._run_id or self._door.given_up.is_set():
             return
         try:
+            self._door.make_sure()
             self._tracking.log_metrics(self._run_id, self._unsent)
+        except GivenUp:
+            return
         except Temporary:
             self._unsent = self._unsent[-MOST_WAITING:]  # with the next ones
         except Exception as error:  # noqa: BLE001 (a run that was deleted, say: it is asked no more)

@@ -37,6 +37,10 @@ class Told(Door):
     def warn(self, message: str) -> None:
         self.warnings.append(message)
 
+    def make_sure(self) -> None:
+        if self.given_up.is_set():
+            raise GivenUp("This attempt was given up.")
+
     def confirm(self) -> None:
         if self.given_up.is_set():
             raise GivenUp("This attempt was given up.")

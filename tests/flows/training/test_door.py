@@ -317,3 +317,33 @@ def test_a_time_is_told_also_where_the_words_are_not_understood(
     door._once = once
     door.end(Evidence(Cause.EXIT, exit_code=3, last_lines=("words",)))
     assert attempt_of(attempt_id).ran_seconds == 7
+
+
+def test_who_was_heard_of_just_now_asks_nobody(attempt_id: str):
+    """What is sent every few seconds waits for no controller."""
+    Door("http://127.0.0.1:9", attempt_id).make_sure()
+
+
+def test_who_has_slept_makes_sure(here: Platform, door: Door, attempt_id: str, monkeypatch: pytest.MonkeyPatch):
+    """After a silence the controller is asked before anything is sent; who was given up meanwhile hears it there."""
+    clock = [doors._now()]
+    monkeypatch.setattr(doors, "_now", lambda: clock[0])
+    clock[0] += doors.FRESH_SECONDS + 1
+    door.make_sure()
+    with here.records.writing() as session:
+        attempt = session.get(Attempt, attempt_id)
+        verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
+    door.make_sure()  # heard of a moment ago
+    clock[0] += doors.FRESH_SECONDS + 1
+    with pytest.raises(GivenUp):
+        door.make_sure()
+    assert door.given_up.is_set()
+
+
+def test_who_has_slept_sends_nothing_while_nobody_answers(attempt_id: str, monkeypatch: pytest.MonkeyPatch):
+    """It is asked again, and ends nothing."""
+    monkeypatch.setattr(doors, "FRESH_SECONDS", -1.0)
+    door = Door("http://127.0.0.1:9", attempt_id)
+    with pytest.raises(DoorClosed):
+        door.make_sure()
+    assert not door.given_up.is_set()

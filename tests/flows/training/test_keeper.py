@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blocks.errors import Permanent
 from blocks.storage.errors import BadPath, Unreachable
 from blocks.storage.location import Location, parse
 from blocks.storage.storage import Storage
@@ -87,8 +88,8 @@ def keeper(storage: Storage, folder: Path, there: Path, told: list[Committed]) -
 def watch_of(
     storage: Storage, parts: list[Part], there: Path, told: list[Committed], *, keep: int = KEEP, **more: Any
 ) -> Keeper:
-    """Watch parts; how it is known whether they are being written may be given."""
-    given = {key: more.pop(key) for key in ("is_being_written",) if key in more}
+    """Watch parts; what it asks may be given."""
+    given = {key: more.pop(key) for key in ("is_being_written", "make_sure") if key in more}
     of = Kept(f"{TRAINING}-a1", f"file://{there}", keep, **more)
     return Keeper(storage, parts, parts[0].folder.parent / "checkpoint-copy", of, told.append, **given)
 
@@ -352,3 +353,26 @@ def test_a_checkpoint_of_several_has_every_part(storage: Storage, there: Path, t
     assert manifest.instances == 2
     assert [file.path for file in manifest.files] == ["instance-0/shard-0", "instance-1/shard-1"]
     assert len(list(there.glob("*.committed"))) == 1
+
+
+def test_nothing_is_sent_by_who_may_have_slept_past_the_lease(
+    storage: Storage, folder: Path, there: Path, told: list[Committed]
+):
+    """Where the attempt is not its own any more nothing comes to any place, and nothing there goes."""
+
+    def given_up() -> None:
+        raise Permanent("This attempt was given up.")
+
+    other = fill(there / "attempt-1" / "checkpoint-1")
+    earlier = [f"file://{other}"]
+    watch = watch_of(
+        storage, [Part(folder)], there / "attempt-2", told, keep=1, earlier=[*earlier, "x"], make_sure=given_up
+    )
+    fill(folder)
+    with pytest.raises(Permanent):
+        watch.finish()
+    with pytest.raises(Permanent):
+        watch._forget_old()
+    assert content(other) == FILES
+    assert not (there / "attempt-2").exists()
+    assert told == []
