@@ -158,7 +158,7 @@ def copies(file: Path, run: str, count: int) -> list[str]:
 def looks(home: Path, times: int) -> dict[str, float]:
     """Look so many times, each just after every attempt has beaten; return medians of what that took."""
     from blocks.pools.runs import Runs
-    from flows.reconcile.repair import reconcile
+    from flows.reconcile.rounds import reconcile
 
     platform, runs, since = Platform(Settings(home=home)), Runs(), now() - timedelta(hours=1)
     seconds, bytes_grown, plain = list[float](), list[int](), list[float]()
@@ -166,7 +166,7 @@ def looks(home: Path, times: int) -> dict[str, float]:
         with platform.records.writing() as session:
             session.execute(update(Attempt).values(beat_at=now()))
         before, began = fresh_peak(), time.perf_counter()
-        found = reconcile(platform, runs, listening_since=since)
+        found = reconcile(platform, runs, listening_since=since).found
         took, grown = time.perf_counter() - began, peak() - before
         if found:
             raise SystemExit(f"Something was found where all is well: {found[0]}")

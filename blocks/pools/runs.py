@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -75,11 +75,14 @@ class Runs:
     ) -> str:
         """Create the attempt's run and return its id; asked twice for one attempt, there is one run.
 
+        The `env` of the job variables is the run's environment as well, but for what stands in `environment`.
+
         Raises:
             NotDeployed: `train` is not deployed to that pool.
             RunRefused: Prefect does not take these job variables or parameters.
             PrefectAway: the server does not answer; ask again.
         """
+        variables = with_environment(job_variables, environment)
         with self._client() as client:
             deployment = client.read_deployment_by_name(deployment_of(pool))
             run = client.create_flow_run_from_deployment(
@@ -88,7 +91,7 @@ class Runs:
                 name=name,
                 tags=tags,
                 idempotency_key=attempt_id,
-                job_variables={**job_variables, "env": dict(environment)},
+                job_variables=variables,
             )
             return str(run.id)
 
@@ -172,6 +175,19 @@ class Runs:
             raise refusal(error.response.status_code, error.response.text) from error
         except httpx.TransportError as error:
             raise PrefectAway(f"Prefect's server does not answer: {error!r}") from error
+
+
+def with_environment(job_variables: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return job variables whose `env` is an instance type's own, and ours above it.
+
+    Raises:
+        RunRefused: theirs is no mapping of names and values.
+    """
+    theirs: object = job_variables.get("env") or {}
+    if not isinstance(theirs, Mapping):
+        kind = type(theirs).__name__  # what is in it may be a key
+        raise RunRefused(f"`env` in the job_variables of an instance type must be names and values, not a {kind}.")
+    return {**job_variables, "env": {**cast("Mapping[str, Any]", theirs), **environment}}
 
 
 def refusal(status: int, text: str) -> BlockError:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -44,11 +44,12 @@ class Leases:
         if not seen:
             return
         # Before the transaction, which holds up every beat: files, and every process of the machine.
-        catalogue, machine, alive = self.platform.catalogue, this_machine(), processes.running()
-        left = {row.id: untidied(self.platform.settings.home, row) for row in seen}
+        home, catalogue, machine = self.platform.settings.home, self.platform.catalogue, this_machine()
+        alive = processes.running(home)
+        left = {row.id: untidied(home, row) for row in seen}
         with self.platform.records.writing() as session:
             waiting = {row.id: row for row in trainings.waiting(session) if row.wish == Wish.NONE and row.id in left}
-            wants = _wants(waiting, left, catalogue, self.began)
+            wants = _wants(waiting, left, alive.keys(), catalogue, self.began)
             # What has ended holds its lease for as long as something of it still runs.
             held = [Held(one.name, one.memory_bytes, tuple(one.gpus)) for one in survey.leases(session, alive)]
             turn = take_turns(wants, held, machine, now())
@@ -108,7 +109,11 @@ class Leases:
 
 
 def _wants(
-    waiting: Mapping[str, Training], left: Mapping[str, Attempt | None], catalogue: Catalogue, began: datetime
+    waiting: Mapping[str, Training],
+    left: Mapping[str, Attempt | None],
+    alive: Collection[str],
+    catalogue: Catalogue,
+    began: datetime,
 ) -> list[Want]:
     """Return what those need that only wait for their turn; the others are told what they wait for."""
     wants: list[Want] = []
@@ -117,7 +122,7 @@ def _wants(
         if size is None or catalogue.image(row.image) is None:
             missing = row.instance_type if size is None else row.image
             row.message = f"waits for {missing}, which is no longer in the catalogue"
-        elif told := _waits_for(left[row.id], began):
+        elif told := _waits_for_processes(row, alive) or _waits_for(left[row.id], began):
             row.message = told
         else:
             wants.append(_want(row, size))
@@ -130,6 +135,12 @@ def _grant(session: Session, row: Training, want: Want, gpus: tuple[str, ...], l
     if left is not None:
         what = f"what attempt {left.number} left is not kept yet; the next goes on without it"
         note(session, row, f"Warning: {what}.")
+
+
+def _waits_for_processes(row: Training, alive: Collection[str]) -> str:
+    """Return what a next attempt waits for while an earlier one's processes live: both would write in one place."""
+    live = [str(attempt.number) for attempt in row.attempts if attempt.id in alive]
+    return f"waits until the last processes of attempt {', '.join(live)} have ended on this machine" if live else ""
 
 
 def _waits_for(earlier: Attempt | None, began: datetime) -> str:

@@ -3,7 +3,8 @@
 import pytest
 
 from blocks.errors import Permanent, Temporary
-from blocks.pools.runs import deployment_of, refusal
+from blocks.pools.errors import RunRefused
+from blocks.pools.runs import deployment_of, refusal, with_environment
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,21 @@ def test_each_pool_has_its_deployment():
     """The usual pool's has the plain name."""
     assert deployment_of("process") == "train/easymaker"
     assert deployment_of("gpu") == "train/easymaker-gpu"
+
+
+def test_an_instance_types_environment_stays_below_ours():
+    """What it sets is set, but for the names that are ours; all its other variables stay."""
+    variables = {"env": {"NCCL_DEBUG": "INFO", "EMF_ATTEMPT": "forged", "UNSET": None}, "stream_output": False}
+    assert with_environment(variables, {"EMF_ATTEMPT": "tr-1-a1", "EMF_CLAIM_CODE": "code"}) == {
+        "env": {"NCCL_DEBUG": "INFO", "UNSET": None, "EMF_ATTEMPT": "tr-1-a1", "EMF_CLAIM_CODE": "code"},
+        "stream_output": False,
+    }
+    assert with_environment({}, {"A": "b"}) == with_environment({"env": None}, {"A": "b"}) == {"env": {"A": "b"}}
+    assert variables["env"]["EMF_ATTEMPT"] == "forged"  # the catalogue's own is not changed
+
+
+def test_an_environment_that_is_none_is_refused():
+    """With what it is, and none of its values; asking again does not help."""
+    with pytest.raises(RunRefused, match="not a list") as refused:
+        with_environment({"env": ["KEY=secret"]}, {})
+    assert "secret" not in str(refused.value)

@@ -75,6 +75,32 @@ def test_what_still_runs_holds_its_lease(here: Platform, leases: Leases, make: C
     assert len(training(here, second).attempts) == 1
 
 
+@pytest.mark.parametrize("ended", ["now", "long ago"])
+def test_a_next_attempt_waits_for_the_last_process_of_any_before(
+    here: Platform, leases: Leases, make: Callable[..., str], ended: str
+):
+    """However long that takes: two would write in one place. Another training need not wait."""
+    training_id, other = make(), make()
+    with here.records.writing() as session:
+        for _ in range(2):
+            row = trainings.find(session, training_id)
+            attempt = verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[])
+            verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
+            if ended == "long ago":
+                attempt.ended_at = now() - 9 * KEEPING
+    leases.began = now() - 9 * KEEPING
+    marked = os.environ | {processes.MARK: f"{training_id}-a1"}
+    with subprocess.Popen([sys.executable, "-c", "input()"], env=marked, stdin=subprocess.PIPE, text=True) as script:
+        leases.grant()
+        told = "waits until the last processes of attempt 1 have ended on this machine"
+        assert training(here, training_id).message == told
+        assert len(training(here, training_id).attempts) == 2
+        assert len(training(here, other).attempts) == 1
+        script.communicate("\n", timeout=10)
+    leases.grant()
+    assert len(training(here, training_id).attempts) == 3
+
+
 def test_a_next_attempt_waits_for_what_the_last_one_left(here: Platform, leases: Leases, make: Callable[..., str]):
     """Its checkpoint is on its way from this machine; nobody else waits, and after ten minutes it does not either."""
     training_id, other = make(), make()
