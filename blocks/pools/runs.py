@@ -34,10 +34,11 @@ ASK_AGAIN = frozenset({408, 409, 423, 425, 429})
 
 @dataclass(frozen=True)
 class Observed:
-    """What Prefect says of a run: its state's type (`RUNNING`, `CANCELLING`, …) and message."""
+    """What Prefect says of a run: its state's type (`RUNNING`, `CANCELLING`, …) and message, and since when."""
 
     state: str
     message: str
+    since: datetime | None = None
 
     @property
     def is_over(self) -> bool:
@@ -198,7 +199,8 @@ def refusal(status: int, text: str) -> BlockError:
 
 def _observed(run: Mapping[str, Any]) -> Observed:
     state: Mapping[str, Any] = run["state"] or {"type": "PENDING"}
-    return Observed(state["type"], state.get("message") or "")
+    since = datetime.fromisoformat(state["timestamp"]) if state.get("timestamp") else None
+    return Observed(state["type"], state.get("message") or "", since)
 
 
 def _unfinished(run: Mapping[str, Any]) -> Unfinished:

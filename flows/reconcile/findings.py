@@ -11,6 +11,7 @@ from enum import StrEnum
 from flows.training.verdict import Cause
 
 LEASE_WITHOUT_LIFE = timedelta(seconds=8)  # no process of it is left, so there is nothing to wait for
+TAKEN = timedelta(seconds=20)  # from a worker's taking a run until its process is there
 CLAIM = timedelta(minutes=10)  # from a run's submission, or from the lease of one that nobody takes
 FORGOTTEN = timedelta(minutes=30)  # for which a lease is submitted again whose run Prefect does not know
 EXIT = timedelta(seconds=30)  # a run that has just told its end clears up, tells Prefect, and exits by itself
@@ -58,7 +59,7 @@ class Seen:
 
     `run` is the type of its flow run's state in Prefect (`RUNNING`, …), `NO_RUN` where Prefect has none of that id, and
     empty where Prefect was not asked or did not answer; `refused` says why no run could be submitted, empty where that
-    was not refused.
+    was not refused. `run_since` is since when its run is in that state.
     """
 
     attempt_id: str
@@ -76,6 +77,7 @@ class Seen:
     training_id: str = ""
     training_is_over: bool = False
     known: bool = True
+    run_since: datetime | None = None
 
     @property
     def heard_at(self) -> datetime:
@@ -159,10 +161,8 @@ def _look_at_claimed(seen: Seen, hearing: Hearing) -> Said | None:
 
 
 def _look_at_unclaimed(seen: Seen, hearing: Hearing) -> Said | None:
-    if seen.run in ("CANCELLING", "CANCELLED"):
-        return Repair.END, "its run was cancelled in Prefect", Cause.CANCELLED
-    if seen.run in OVER:
-        return Repair.END, f"its run ended as {seen.run} before it began", Cause.LOST
+    if said := _gone_before_it_began(seen, hearing):
+        return said
     if seen.wish_is_stop:  # nothing runs that would obey; from here no run can claim it
         return Repair.END, "it was asked to stop before a run came for it", Cause.STOPPED
     if seen.run == NO_RUN and hearing.now - seen.granted_at <= FORGOTTEN:
@@ -173,3 +173,14 @@ def _look_at_unclaimed(seen: Seen, hearing: Hearing) -> Said | None:
     minutes = int(waited.total_seconds()) // 60
     what = f"no worker came in {minutes} min" if seen.submitted_at else f"after {minutes} min it still {seen.refused}"
     return Repair.END, what, Cause.UNCLAIMED
+
+
+def _gone_before_it_began(seen: Seen, hearing: Hearing) -> Said | None:
+    if seen.run in ("CANCELLING", "CANCELLED"):
+        return Repair.END, "its run was cancelled in Prefect", Cause.CANCELLED
+    if seen.run in OVER:
+        return Repair.END, f"its run ended as {seen.run} before it began", Cause.LOST
+    taken_at = seen.run_since if seen.run in ("PENDING", "RUNNING") else None
+    if taken_at and not seen.processes and hearing.silence(max(seen.heard_at, taken_at)) > TAKEN:
+        return Repair.END, f"a worker took its run, which is {seen.run}, and no process of it lives here", Cause.LOST
+    return None

@@ -23,6 +23,7 @@ from flows.reconcile.findings import EXIT, NO_RUN, Hearing, Seen, is_doubtful
 # What is older is looked at by a thorough look, a few minutes later at most.
 RECENTLY_CANCELLED = timedelta(minutes=10)
 RECENTLY_ENDED = timedelta(hours=1)
+UNASKED = Observed("", "")
 OVER = TERMINAL | {TrainingState.DELETE_IN_PROGRESS, TrainingState.DELETE_FAILED}
 
 log = structlog.get_logger("reconcile")
@@ -39,17 +40,17 @@ class Prefect:
         self._runs = runs
         self.away = ""
 
-    def cancelled(self, since: datetime) -> dict[str, str]:
+    def cancelled(self, since: datetime) -> dict[str, Observed]:
         """Return the state of every run that a person cancelled, by its id."""
-        return _states(self._asked(lambda: self._runs.cancelled(since)))
+        return self._asked(lambda: self._runs.cancelled(since))
 
-    def states(self, flow_run_ids: Collection[str]) -> dict[str, str]:
+    def states(self, flow_run_ids: Collection[str]) -> dict[str, Observed]:
         """Return the state of each of these runs, `NO_RUN` where Prefect does not know it; none while it is away."""
         wanted = [flow_run_id for flow_run_id in flow_run_ids if flow_run_id]
         if not wanted:
             return {}
-        known = _states(self._asked(lambda: self._runs.states(wanted)))
-        return {} if self.away else dict.fromkeys(wanted, NO_RUN) | known
+        known = self._asked(lambda: self._runs.states(wanted))
+        return {} if self.away else dict.fromkeys(wanted, Observed(NO_RUN, "")) | known
 
     def _asked(self, ask: Callable[[], dict[str, Observed]]) -> dict[str, Observed]:
         if self.away:
@@ -60,10 +61,6 @@ class Prefect:
             log.warning("Prefect does not tell of its runs", error=str(error))
             self.away = str(error)  # a lease that has run out is told by the records alone
             return {}
-
-
-def _states(observed: Mapping[str, Observed]) -> dict[str, str]:
-    return {flow_run_id: one.state for flow_run_id, one in observed.items()}
 
 
 def look(platform: Platform, prefect: Prefect, hearing: Hearing, *, thorough: bool = False) -> Iterator[list[Seen]]:
@@ -93,7 +90,7 @@ def look(platform: Platform, prefect: Prefect, hearing: Hearing, *, thorough: bo
         yield [see(one, alive, states) for one in page if one.attempt_id not in alive]
 
 
-def see(one: Glance, alive: Mapping[str, int], states: Mapping[str, str]) -> Seen:
+def see(one: Glance, alive: Mapping[str, int], states: Mapping[str, Observed]) -> Seen:
     """Return an attempt as records and world show it.
 
     Args:
@@ -101,13 +98,15 @@ def see(one: Glance, alive: Mapping[str, int], states: Mapping[str, str]) -> See
         alive: how many processes each attempt has here.
         states: the states of runs in Prefect, as far as they were asked for.
     """
+    run = states.get(one.flow_run_id, UNASKED)
     return Seen(
         attempt_id=one.attempt_id,
         open=one.ended_at is None,
         claimed=bool(one.token_hash),
         granted_at=one.granted_at,
         beat_at=one.beat_at,
-        run=states.get(one.flow_run_id, ""),
+        run=run.state,
+        run_since=run.since,
         processes=alive.get(one.attempt_id, 0),
         wish_is_stop=one.wish == Wish.STOP,
         ended_at=one.ended_at,
@@ -135,7 +134,12 @@ def _unknown(attempt_id: str, live: int, hearing: Hearing) -> Seen:
 
 def _doubts_cleared(prefect: Prefect, hearing: Hearing, seen: Sequence[Seen]) -> list[Seen]:
     states = prefect.states([one.flow_run_id for one in seen if is_doubtful(one, hearing)])
-    return [replace(one, run=states[one.flow_run_id]) if one.flow_run_id in states else one for one in seen]
+    return [
+        replace(one, run=states[one.flow_run_id].state, run_since=states[one.flow_run_id].since)
+        if one.flow_run_id in states
+        else one
+        for one in seen
+    ]
 
 
 def _unclosed(until: datetime, since: datetime | None) -> Callable[[Session, str], Sequence[Glance]]:

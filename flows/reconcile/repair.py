@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from blocks.errors import BlockError
 from blocks.platform import Platform
 from blocks.pools import processes
-from blocks.pools.runs import Runs
+from blocks.pools.runs import Observed, Runs
 from blocks.records import survey, trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.words import Phase, Reason, TrainingState, Wish
@@ -79,7 +79,9 @@ class Mending:
     def _still(self, session: Session, seen: Seen) -> Finding | None:
         """Return what is to be done about an attempt as it is in the records by now."""
         for one in survey.among(session, [seen.attempt_id]):
-            there = see(one, {seen.attempt_id: seen.processes}, {seen.flow_run_id: seen.run})
+            there = see(
+                one, {seen.attempt_id: seen.processes}, {seen.flow_run_id: Observed(seen.run, "", seen.run_since)}
+            )
             return next(iter(find([there], self.hearing)), None)
         return None
 

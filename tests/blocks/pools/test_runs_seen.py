@@ -15,7 +15,7 @@ from prefect.states import State
 
 from blocks.pools import runs as looking
 from blocks.pools.errors import PrefectAway
-from blocks.pools.runs import Observed, Runs
+from blocks.pools.runs import Runs
 from blocks.settings import Settings
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=1)
@@ -45,8 +45,11 @@ def made(server: Settings) -> Made:
 
 def test_each_run_is_told_of_with_its_state(made: Made):
     """One that Prefect does not know, and what is no id at all, are not there; the others are told of all the same."""
-    known = {made(state): Observed(state, "said") for state in ("PENDING", "RUNNING", "CRASHED", "CANCELLING")}
-    assert Runs().states([*known, str(uuid4()), "the claimer", ""]) == known
+    before = datetime.now(UTC)
+    known = {made(state): (state, "said") for state in ("PENDING", "RUNNING", "CRASHED", "CANCELLING")}
+    found = Runs().states([*known, str(uuid4()), "the claimer", ""])
+    assert {run_id: (one.state, one.message) for run_id, one in found.items()} == known
+    assert all(one.since and before <= one.since <= datetime.now(UTC) for one in found.values())
     assert Runs().states([]) == {}
     assert Runs().observe(str(uuid4())) is None
 
@@ -96,7 +99,9 @@ def test_a_run_is_closed_whatever_it_was(made: Made, cancelled: bool, state: str
     """Its last state says why; one that was deleted meanwhile needs no closing."""
     run_id = made("RUNNING")
     Runs().close(run_id, "its attempt has ended", cancelled=cancelled)
-    assert Runs().observe(run_id) == Observed(state, "its attempt has ended")
+    observed = Runs().observe(run_id)
+    assert observed is not None
+    assert (observed.state, observed.message) == (state, "its attempt has ended")
     with get_client(sync_client=True) as client:
         client.delete_flow_run(UUID(run_id))
     Runs().close(run_id, "again", cancelled=cancelled)

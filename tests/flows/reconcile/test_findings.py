@@ -42,6 +42,11 @@ def silent(seen: Seen, seconds: float) -> Seen:
     return replace(seen, submitted_at=moment) if seen.submitted_at else replace(seen, granted_at=moment)
 
 
+def taken(seconds: float, run: str) -> Seen:
+    """A run that was submitted an age ago, and is in this state for so long."""
+    return replace(silent(SUBMITTED, 500), run=run, run_since=NOW - timedelta(seconds=seconds))
+
+
 def only(seen: Seen, since: datetime | None = LONG_AGO) -> tuple[Repair, Cause | None] | None:
     found = find([seen], replace(HEARD, since=since))
     return (found[0].repair, found[0].cause) if found else None
@@ -69,6 +74,13 @@ def only(seen: Seen, since: datetime | None = LONG_AGO) -> tuple[Repair, Cause |
         (silent(SUBMITTED, 601), (Repair.END, Cause.UNCLAIMED)),
         (silent(replace(SUBMITTED, run="PENDING"), 601), (Repair.END, Cause.UNCLAIMED)),
         (silent(REFUSED, 601), (Repair.END, Cause.UNCLAIMED)),
+        # A worker took its run, and died, or its process did, before that came.
+        (taken(19, "PENDING"), None),
+        (taken(21, "PENDING"), (Repair.END, Cause.LOST)),
+        (taken(21, "RUNNING"), (Repair.END, Cause.LOST)),
+        (taken(21, "SCHEDULED"), None),
+        (replace(taken(21, "RUNNING"), processes=1), None),  # it is on its way
+        (replace(taken(21, "RUNNING"), submitted_at=NOW - MOMENT), None),
         (replace(GRANTED, run="CRASHED"), (Repair.END, Cause.LOST)),
         (replace(GRANTED, run="FAILED"), (Repair.END, Cause.LOST)),
         (replace(GRANTED, run="CANCELLED"), (Repair.END, Cause.CANCELLED)),
