@@ -1,4 +1,4 @@
-"""What Prefect must know before anybody can run anything: the work pools, and every flow's deployment."""
+"""What Prefect must know before anybody can run anything: work pools, every flow's deployment, what a dead run is."""
 
 import hashlib
 import json
@@ -17,6 +17,7 @@ import yaml
 from blocks.errors import Temporary
 from blocks.platform import Platform
 from blocks.settings import Settings
+from deployments.one_machine import zombies
 from deployments.one_machine.environment import CHECKOUT, process_environment
 from deployments.one_machine.errors import DeployFailed, PrefectBusy
 from deployments.one_machine.parts import POOLS
@@ -57,8 +58,21 @@ def ensure_pools(settings: Settings) -> None:
             answer.raise_for_status()
 
 
+@patient
+def ensure_automation(settings: Settings) -> None:
+    """See that Prefect takes runs whose heartbeats stop for crashed.
+
+    Raises:
+        DeployFailed: Prefect did not take the automation.
+    """
+    with _prefect(settings) as client:
+        zombies.ensure(client)
+
+
 def deploy_flows(settings: Settings) -> bool:
     """Deploy every flow of `prefect.yaml`, and fill the forms from the catalogue, if anything that shapes them changed.
+
+    What watches over their runs is seen to first.
 
     Returns whether it was done.
 
@@ -66,6 +80,7 @@ def deploy_flows(settings: Settings) -> bool:
         DeployFailed: with the last of Prefect's own words.
         FormsAway: Prefect does not answer.
     """
+    ensure_automation(settings)
     file = CHECKOUT / "prefect.yaml"
     if not file.exists():
         return False

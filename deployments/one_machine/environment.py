@@ -33,7 +33,7 @@ PREFECT_SERVER = {
 }
 PREFECT_WORKER = {
     "PREFECT_WORKER_QUERY_SECONDS": "1",  # submit to pending in 0.5 s instead of 4-9 s
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # runs inherit it: a dead one is noticed in a minute
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # runs inherit it; one whose heartbeats stop has crashed (zombies.py)
 }
 
 
