@@ -23,9 +23,9 @@ from rich.table import Table
 from blocks.platform import Platform
 from blocks.pools.environments import Environments
 from blocks.storage.location import parse
-from flows.training.checkpoint import Committed
-from flows.training.keeper import Keeper, Kept
-from flows.training.snapshot import Part
+from flows.training.checkpoints.checkpoint import Committed
+from flows.training.checkpoints.keeper import Keeper, Kept
+from flows.training.checkpoints.snapshot import Part
 
 CONTAINER = "benchmark"
 FILES = 4

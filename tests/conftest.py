@@ -32,8 +32,8 @@ STARTING = (
     TESTS / "blocks" / "pools" / "test_open_files.py",
     TESTS / "blocks" / "pools" / "test_processes.py",
     TESTS / "flows" / "cli" / "test_emf.py",
-    TESTS / "flows" / "training" / "test_gang.py",
-    TESTS / "flows" / "training" / "test_launch.py",
+    TESTS / "flows" / "training" / "instances" / "test_gang.py",
+    TESTS / "flows" / "training" / "instances" / "test_launch.py",
 )
 
 

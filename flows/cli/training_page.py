@@ -5,7 +5,7 @@ from typing import Any
 
 from flows.cli.output import AsJson, Cell, coloured, print_facts, print_json, print_table
 from flows.markdown import duration, moment
-from flows.training.verdict import named_signal
+from flows.training.ends.verdict import named_signal
 from flows.training.view import went_on
 
 BRIEF = 60  # characters of what stands whole above

@@ -25,10 +25,10 @@ from blocks.records.transitions import note
 from blocks.records.words import Phase, TrainingState
 from flows.controller.assign import Assigner, Unassignable
 from flows.controller.pulse import Pulse
-from flows.training import attempts
-from flows.training.going_on import go_on
+from flows.training.checkpoints.going_on import go_on
+from flows.training.ends import attempts
+from flows.training.ends.verdict import Cause, Evidence
 from flows.training.spec import TrainingSpec
-from flows.training.verdict import Cause, Evidence
 
 Body = dict[str, Any]
 Verb = Callable[[Session, Attempt, Body], Body]

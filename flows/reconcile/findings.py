@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from flows.training.verdict import Cause
+from flows.training.ends.verdict import Cause
 
 LEASE_WITHOUT_LIFE = timedelta(seconds=8)  # no process of it is left, so there is nothing to wait for
 TAKEN = timedelta(seconds=20)  # from a worker's taking a run until its process is there

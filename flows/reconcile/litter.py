@@ -20,7 +20,7 @@ from blocks.records import survey
 from flows.reconcile.difference import Difference
 from flows.reconcile.findings import Finding, Repair
 from flows.reconcile.shown import ATTEMPT
-from flows.training.permissions import open_up
+from flows.training.instances.permissions import open_up
 
 TRAINING = re.compile(r"tr-[0-9a-f]{12}")
 EXPERIMENT = re.compile(r"ex-[0-9a-f]{12}")

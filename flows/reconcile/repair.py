@@ -20,8 +20,8 @@ from flows.reconcile.alone import alone
 from flows.reconcile.difference import guarded, write_down
 from flows.reconcile.findings import NO_RUN, OVER, Finding, Hearing, Repair, Seen, find
 from flows.reconcile.look import see
-from flows.training import attempts
-from flows.training.verdict import Cause, Evidence
+from flows.training.ends import attempts
+from flows.training.ends.verdict import Cause, Evidence
 
 KILL_GRACE_SECONDS = 25
 WAIT_SECONDS = 60.0  # for others that end processes: their grace, and what they take to be killed

@@ -20,8 +20,8 @@ from blocks.records.words import TrainingState
 from flows.reconcile.alone import alone
 from flows.reconcile.findings import Finding, Repair
 from flows.training.assignment import work_folder
-from flows.training.permissions import open_up
-from flows.training.salvage import salvage, withdraw_model
+from flows.training.checkpoints.salvage import salvage, withdraw_model
+from flows.training.instances.permissions import open_up
 
 PATIENCE = timedelta(hours=1)  # how long a place that is away is tried: the folder takes room
 TIDIED = ".tidied"  # how the name of a folder ends of which all is kept

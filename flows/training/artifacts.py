@@ -8,7 +8,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 
 from flows.training import board
-from flows.training.verdict import Evidence
+from flows.training.ends.verdict import Evidence
 
 
 def progress(what: str) -> Callable[[str, float], None]:

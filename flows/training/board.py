@@ -6,7 +6,7 @@ from typing import Any
 from blocks.records.words import TERMINAL, TrainingState
 from flows.forms import Forms
 from flows.markdown import cell, code, duration, fenced, minutes, moment, rows, size, whole
-from flows.training.verdict import Evidence, named_signal
+from flows.training.ends.verdict import Evidence, named_signal
 from flows.training.view import went_on
 
 KEY = "trainings"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from blocks.catalogue.catalogue import GIB, Machine
-from flows.training.retries import LONGEST_SECONDS
+from flows.training.ends.retries import LONGEST_SECONDS
 
 LONGEST = timedelta(seconds=LONGEST_SECONDS)
 

@@ -29,15 +29,16 @@ from blocks.storage.storage import Storage
 from flows.control import leave_out_decided
 from flows.decided import Decided
 from flows.tensorboard.service import folder as tensorboard_folder
-from flows.training import artifacts, delivery, environment, staging
+from flows.training import artifacts
 from flows.training.assignment import Assignment, work_folder
-from flows.training.contract import Rank
-from flows.training.door import Door, DoorClosed, GivenUp
-from flows.training.gang import is_success, run_together
-from flows.training.instance import Instance, Interrupted, ScriptLog, StepFailed
-from flows.training.kept import keep, kept_folder
-from flows.training.model import marker
-from flows.training.verdict import Cause, Evidence
+from flows.training.ends.verdict import Cause, Evidence
+from flows.training.instances import delivery, environment, staging
+from flows.training.instances.contract import Rank
+from flows.training.instances.door import Door, DoorClosed, GivenUp
+from flows.training.instances.gang import is_success, run_together
+from flows.training.instances.instance import Instance, Interrupted, ScriptLog, StepFailed
+from flows.training.instances.kept import keep, kept_folder
+from flows.training.instances.model import marker
 
 leave_out_decided()
 

@@ -17,7 +17,7 @@ from flows.tensorboard import service as tensorboard
 from flows.training import reading
 from flows.training.check import Checked, check
 from flows.training.fields import request_key_faults
-from flows.training.kept import kept_folder
+from flows.training.instances.kept import kept_folder
 from flows.training.spec import TrainingSpec, digest
 
 

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from flows.training.evidence import LAST_LINES, Cause, Evidence
-from flows.training.last_words import Worker, read
-from flows.training.verdict import explain
+from flows.training.ends.evidence import LAST_LINES, Cause, Evidence
+from flows.training.ends.last_words import Worker, read
+from flows.training.ends.verdict import explain
 from tests.flows.training.torchrun import report
 
 SCRIPT = """\

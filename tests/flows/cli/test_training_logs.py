@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from blocks.logs import LocalSink
 from blocks.platform import Platform
 from flows.cli import app
-from flows.training.instance import ScriptLog
+from flows.training.instances.instance import ScriptLog
 
 
 @pytest.fixture

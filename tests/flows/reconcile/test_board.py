@@ -12,7 +12,7 @@ from blocks.records.words import TrainingState
 from flows.reconcile import board
 from flows.reconcile.findings import Finding, Repair
 from flows.reconcile.report import Report, repaired
-from flows.training.verdict import Cause
+from flows.training.ends.verdict import Cause
 
 AT = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
 FORMS: Any = SimpleNamespace(link=lambda text, flow, filled=None: f"[{text}]({flow} {filled or ''})")

@@ -21,7 +21,7 @@ from flows.reconcile.findings import (
     find,
     is_doubtful,
 )
-from flows.training.verdict import Cause
+from flows.training.ends.verdict import Cause
 
 NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
 MOMENT = timedelta(seconds=1)

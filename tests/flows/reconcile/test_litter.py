@@ -18,7 +18,7 @@ from flows.reconcile.findings import Repair
 from flows.reconcile.tidy import tidy
 from flows.tensorboard.service import folder as mirror_of
 from flows.training.assignment import work_folder
-from flows.training.kept import kept_folder
+from flows.training.instances.kept import kept_folder
 from tests.flows.reconcile.conftest import Granted, reconciled
 
 T = TrainingState

@@ -15,7 +15,7 @@ from blocks.records.words import TrainingState
 from blocks.settings import Settings
 from flows.reconcile import rounds
 from flows.reconcile.findings import Repair
-from flows.training.door import BEAT_SECONDS
+from flows.training.instances.door import BEAT_SECONDS
 from tests.flows.reconcile.conftest import Granted, left_long_ago, reconciled, repairs
 
 T = TrainingState

@@ -13,9 +13,9 @@ from blocks.records import trainings
 from blocks.storage.storage import Storage
 from flows.controller.assign import Assigner
 from flows.training.assignment import work_folder
-from flows.training.contract import Rank
-from flows.training.door import Door, GivenUp
-from flows.training.instance import Instance, ScriptLog
+from flows.training.instances.contract import Rank
+from flows.training.instances.door import Door, GivenUp
+from flows.training.instances.instance import Instance, ScriptLog
 
 
 class Told(Door):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from blocks.settings import Settings
 from flows.forms import Forms
 from flows.training import board
-from flows.training.verdict import Cause, Evidence
+from flows.training.ends.verdict import Cause, Evidence
 
 FLOWS = ("create-training", "list-trainings", "stop-training", "delete-training", "training-logs", "tensorboard")
 FLOWS += ("copy-training",)

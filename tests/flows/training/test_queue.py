@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from blocks.catalogue.catalogue import GIB, Gpu, Machine
 from blocks.records.words import Reason
+from flows.training.ends.retries import BACK_OFF, JITTER
 from flows.training.queue import LONGEST, Held, Turn, Want, take_turns
-from flows.training.retries import BACK_OFF, JITTER
 
 NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=30)

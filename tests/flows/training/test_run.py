@@ -12,10 +12,10 @@ from blocks.logs.errors import LogStoreAway
 from blocks.platform import Platform
 from flows.training import run
 from flows.training.assignment import Assignment
-from flows.training.door import Door, GivenUp
-from flows.training.instance import Instance, Interrupted, StepFailed
-from flows.training.kept import keep, kept_folder
-from flows.training.verdict import Cause, Evidence
+from flows.training.ends.verdict import Cause, Evidence
+from flows.training.instances.door import Door, GivenUp
+from flows.training.instances.instance import Instance, Interrupted, StepFailed
+from flows.training.instances.kept import keep, kept_folder
 from tests.flows.training.folders import fill
 
 

@@ -11,8 +11,9 @@ from blocks.records import checkpoints, trainings
 from blocks.records.tables import Attempt
 from blocks.records.words import TrainingState
 from flows.faults import Refused
-from flows.training import attempts, board, reading, view
-from flows.training.verdict import Cause, Evidence
+from flows.training import board, reading, view
+from flows.training.ends import attempts
+from flows.training.ends.verdict import Cause, Evidence
 
 T = TrainingState
 

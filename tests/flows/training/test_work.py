@@ -12,7 +12,7 @@ from blocks.records.words import TrainingState
 from flows.faults import Refused
 from flows.training import work
 from flows.training.check import Checked
-from flows.training.kept import kept_folder
+from flows.training.instances.kept import kept_folder
 from flows.training.spec import TrainingSpec
 
 T = TrainingState

@@ -1,0 +1,1 @@
+"""Checkpoints: taken as a whole, committed, verified, kept, and salvaged from the dead."""

@@ -1,0 +1,139 @@
+"""The instances of an attempt run together: they start together, and the first that fails ends all."""
+
+import signal
+import time
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Lock
+
+from prefect.exceptions import TerminationSignal
+
+from blocks.hosts.loopback import free_ports
+from blocks.logs.echo import Echo
+from flows.training.ends.evidence import Cause, Evidence
+from flows.training.ends.first_failure import InstanceEnd, first_failure, is_success
+from flows.training.instances.door import DoorClosed, GivenUp
+from flows.training.instances.instance import Instance
+from flows.training.instances.launch import launch
+from flows.training.instances.uploads import Uploads
+
+
+def run_together(
+    instances: Sequence[Instance],
+    pythons: Sequence[Path],
+    mirrored: Path,
+    show: Callable[[str], None],
+    succeeded: Callable[[], None],
+) -> tuple[Evidence, bool]:
+    """Run the script on every instance, uploading what it leaves; returns how it ended, and whether by a signal to us.
+
+    Args:
+        instances: with their folders staged in.
+        pythons: what each runs the script with.
+        mirrored: where TensorBoard reads instance 0's files.
+        show: gets lines for the run's own log, thinned out where there are many.
+        succeeded: called once all scripts have ended well, before logs and uploads are waited for.
+
+    Raises:
+        NoFreePort: no ports are left through which the instances could find each other.
+    """
+    _choose_ports(instances)
+    stop = instances[0].stop  # it is the same event for all of them
+    echo = Echo(show, instances[0].assignment.training_id)
+    ends: list[InstanceEnd] = []
+    ended = _when_all_ended_well(len(instances), succeeded)
+
+    def go(one: Instance, python: Path) -> None:
+        try:
+            end = launch(one, python, echo, lambda: _tell_started(one), stop.set, ended)
+        except Exception as error:  # noqa: BLE001 (a thread's fault must reach the attempt's end)
+            end = _fault(error)
+        ends.append(end)
+        if not is_success(end.evidence):
+            stop.set()
+
+    def together() -> None:
+        try:
+            with _uploading(instances, mirrored), ThreadPoolExecutor(len(instances), "instance") as pool:
+                for one, python in zip(instances, pythons, strict=True):
+                    pool.submit(go, one, python)
+        except Exception as error:  # noqa: BLE001 (as above)
+            ends.append(_fault(error))
+
+    was_signalled = _run(together, stop)
+    echo.finish()
+    return first_failure(ends), was_signalled
+
+
+def _fault(error: Exception) -> InstanceEnd:
+    return InstanceEnd(Evidence(Cause.PLATFORM, error=f"{type(error).__name__}: {error}"), time.monotonic())
+
+
+@contextmanager
+def _uploading(instances: Sequence[Instance], mirrored: Path) -> Generator[None]:
+    """Upload what the scripts leave while they run, and once more when all of them have ended."""
+    uploads = Uploads(instances, mirrored)
+    uploads.start()
+    try:
+        yield
+    finally:
+        uploads.finish()
+
+
+def _when_all_ended_well(count: int, succeeded: Callable[[], None]) -> Callable[[Evidence], None]:
+    """Return what each script's end is told to; the last of `count` that ended well calls `succeeded`."""
+    lock, well = Lock(), list[Evidence]()
+
+    def ended(evidence: Evidence) -> None:
+        if is_success(evidence):
+            with lock:
+                well.append(evidence)
+                is_last = len(well) == count
+            if is_last:
+                succeeded()
+
+    return ended
+
+
+def _choose_ports(instances: Sequence[Instance]) -> None:
+    """Give the instances the ports to find each other by: only now, as in minutes others would have taken them."""
+    port = free_ports(len(instances))
+    for one in instances:
+        one.rank = replace(one.rank, port=port)
+
+
+def _tell_started(one: Instance) -> bool:
+    """Tell that the script runs; returns False where nobody could be told yet."""
+    if one.rank.index != 0:
+        return True
+    try:
+        one.door.run()
+    except DoorClosed:
+        return False
+    except GivenUp:
+        one.door.given_up.set()  # before the next beat would notice
+        return True
+    one.say("running")
+    return True
+
+
+def _run(work: Callable[[], None], stop: Event) -> bool:
+    """Run something in a thread to its end; returns whether a signal to this process set `stop`."""
+    was_signalled = False
+    with ThreadPoolExecutor(1, thread_name_prefix="gang") as pool:
+        running: list[Future[None]] = []
+        try:
+            running.append(pool.submit(work))
+            wait(running)  # not Thread.join: interrupted by a signal, it takes a living thread for ended
+        except TerminationSignal:
+            stop.set()
+            # Prefect sends it more than once; the grace and the last uploads must not be cut short by the next.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            was_signalled = True
+            wait(running)
+    for one in running:
+        one.result()
+    return was_signalled

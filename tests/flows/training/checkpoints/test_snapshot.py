@@ -1,0 +1,115 @@
+"""What lies in the folders of a checkpoint, and its copy as one whole."""
+
+import errno
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from blocks.storage.errors import AccessDenied
+from flows.training.checkpoints import snapshot as snapshots
+from flows.training.checkpoints.snapshot import Part, look, look_at, signature, snapshot
+from tests.flows.training.folders import FILES, content, fill
+
+
+def test_a_snapshot_is_the_whole_folder(folder: Path, tmp_path: Path):
+    """Every file with its bytes; what an earlier snapshot left is gone."""
+    fill(folder)
+    fill(tmp_path / "copy", {"old": b"old"})
+    assert snapshot([Part(folder)], tmp_path / "copy") == look_at([Part(folder)])
+    assert content(tmp_path / "copy") == FILES
+
+
+@pytest.mark.parametrize("what", ["grows", "vanishes", "appears"])
+def test_a_snapshot_of_what_moves_is_none(what: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A file that changes, goes or comes while it is copied: no snapshot, and no copy is left."""
+    fill(folder)
+    copy = snapshots.shutil.copy2
+
+    def copying(source: Path, target: Path) -> None:
+        """The script goes on while the first file is copied."""
+        if what == "grows":
+            source.write_bytes(source.read_bytes() + b"more")
+        elif what == "appears":
+            (folder / "new").write_bytes(b"new")
+        else:
+            source.unlink(missing_ok=True)
+        copy(source, target)
+
+    monkeypatch.setattr(snapshots.shutil, "copy2", copying)
+    assert snapshot([Part(folder)], tmp_path / "copy") is None
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_signature_sees_every_change_of_a_file(folder: Path):
+    """Another size, another time, a file more or less; not empty folders."""
+    fill(folder, {"a": b"1", "deep/b": b"22"})
+    first = signature(folder)
+    assert set(first) == {"a", "deep/b"}
+    os.utime(folder / "a", ns=(1, 1))
+    assert signature(folder) != first
+    (folder / "none").mkdir()
+    assert set(signature(folder)) == {"a", "deep/b"}
+
+
+def test_a_folder_that_cannot_be_listed_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """It is never passed over in silence: what lies in it would be missing when the training goes on."""
+    fill(folder, {"a": b"1", "closed/b": b"2"})
+    scandir = os.scandir
+
+    def denied(path: Path) -> object:
+        if path == folder / "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(AccessDenied, match="closed"):
+        look(folder)
+
+
+def test_folders_that_come_and_go_are_no_error(folder: Path):
+    """A script that writes to a folder and renames it, as most frameworks do, never makes the look fail."""
+    over = threading.Event()
+
+    def churn() -> None:
+        number = 0
+        while not over.is_set():
+            number += 1
+            fill(folder / "tmp", {f"d{n}/f": b"x" for n in range(5)})
+            (folder / "tmp").rename(folder / f"step-{number}")
+            for n in range(5):
+                (folder / f"step-{number}" / f"d{n}" / "f").unlink()
+                (folder / f"step-{number}" / f"d{n}").rmdir()
+            (folder / f"step-{number}").rmdir()
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            signature(folder)
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_what_was_borrowed_is_anothers_as_long_as_it_is_as_it_came(folder: Path, tmp_path: Path):
+    """Neither looked at nor copied; once the script has written it, it is its own."""
+    fill(folder, {"theirs": b"1", "own": b"2"})
+    borrowed = {name: state for name, state in signature(folder).items() if name == "theirs"}
+    part = Part(folder, "instance-1/", borrowed)
+    assert list(look_at([part]).files) == ["instance-1/own"]
+    assert snapshot([part], tmp_path / "copy")
+    assert content(tmp_path / "copy") == {"instance-1/own": b"2"}
+    fill(folder, {"theirs": b"written"})
+    assert list(look_at([part]).files) == ["instance-1/own", "instance-1/theirs"]
+
+
+def test_several_folders_are_one_snapshot(folder: Path, tmp_path: Path):
+    """Each part's files lie below its own name; one that moves spoils all."""
+    other = tmp_path / "other"
+    parts = [Part(fill(folder, {"a": b"0"}), "instance-0/"), Part(fill(other, {"a": b"1"}), "instance-1/")]
+    assert snapshot(parts, tmp_path / "copy")
+    assert content(tmp_path / "copy") == {"instance-0/a": b"0", "instance-1/a": b"1"}
