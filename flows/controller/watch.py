@@ -219,7 +219,7 @@ class Watch:
 
 def _log(report: Report) -> None:
     for finding in report.found:
-        log.warning("reconciled", subject=finding.subject, repair=finding.repair, what=finding.told)
+        log.warning("reconciled", subject=finding.subject, repair=finding.repair.value, what=finding.told)
 
 
 def _aside(work: Callable[[], None]) -> None:
