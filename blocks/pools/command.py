@@ -31,7 +31,7 @@ ALLOWED = frozenset(
         ),
         *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"),
-        *("EMF_ATTEMPT", "EMF_INSTANCE"),
+        *("EMF_ATTEMPT", "EMF_INSTANCE", "EMF_HOME"),  # whose it is: what nobody wants is ended by that
     }
 )
 

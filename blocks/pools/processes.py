@@ -1,8 +1,8 @@
 """The process pool seen from outside: which processes of this machine belong to which attempt, and their end.
 
 Every process of a script's tree carries EMF_ATTEMPT in its environment, and keeps it when it leaves its group. Whose
-attempt that is, where several platforms share a machine, says EMF_HOME in the environment of a run; a script, which
-does not know of it, has its folders below the platform's.
+attempt that is, where several platforms share a machine, says EMF_HOME in the environment of a run and of what it
+installs with; a script, which does not know of it, has its folders below the platform's.
 """
 
 import os
@@ -56,11 +56,8 @@ def is_of(home: Path, attempt_id: str, environ: Mapping[str, str], cwd: Callable
     """
     if told := environ.get(PLATFORM):
         return os.path.realpath(told) == os.path.realpath(home)
-    own, shared = home / "work" / attempt_id, home / "environments"
-    if any(_lies_below(environ[name], own) for name in PLACES if environ.get(name)):
-        return True
-    here = cwd()  # an image's environment is made where all of them are
-    return _lies_below(here, own) or _lies_below(here, shared)
+    own = home / "work" / attempt_id
+    return any(_lies_below(environ[name], own) for name in PLACES if environ.get(name)) or _lies_below(cwd(), own)
 
 
 def _lies_below(path: str, folder: Path) -> bool:

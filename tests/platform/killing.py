@@ -104,7 +104,7 @@ def left_over(here: Platform) -> dict[str, Sequence[str]]:
     alive = [one for one in alive if not one.endswith("None")]
     with here.records.reading() as session:
         leases = [row.id for row in verbs.open_attempts(session)]
-    runs = [f"{run}: {observed.state}" for run, observed in Runs().unfinished().items()]
+    runs = [f"{run.flow_run_id}: {run.state}" for page in Runs().unfinished() for run in page]
     folders = [folder.name for folder in (home / "work").iterdir()]
     found = {"processes": alive, "leases": leases, "runs": runs, "folders": folders}
     return {kind: there for kind, there in found.items() if there}

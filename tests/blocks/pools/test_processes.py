@@ -127,13 +127,12 @@ def test_who_lives_on_is_named(start: Start, attempt: str, home: Path, monkeypat
         ({PLATFORM: "", "EM_MODEL_DIR": "{work}/instance-0/model"}, ""),
         ({PLATFORM: "", "VIRTUAL_ENV": "{work}/environment"}, ""),
         ({PLATFORM: ""}, "work/{attempt}"),
-        ({PLATFORM: ""}, "environments"),
     ],
 )
 def test_a_platform_finds_its_own(start: Start, attempt: str, home: Path, own: dict[str, str], inside: str):
     """A run by its platform, a script and what installs for it by their folders; another platform finds none."""
     work, other = home / "work" / attempt, home.parent / "another"
-    for folder in (work, other / "work" / attempt, other / "environments"):
+    for folder in (work, other / "work" / attempt):
         folder.mkdir(parents=True)
     cwd = home / inside.format(attempt=attempt) if inside else None
     process = start(SLEEP, attempt, cwd=cwd, **{name: value.format(work=work) for name, value in own.items()})
