@@ -190,8 +190,9 @@ class _Build:
 def failure(name: str, said: list[str], code: int) -> EnvironmentBroken | EnvironmentAway:
     """Return the error for a uv that exited with `code` after these words."""
     words = "\n".join(said)
-    message = f"The environment of the image {name} could not be made; uv exited with {code} and said:\n{words}"
-    if AWAY.search(words):
+    how = f"exited with {code}" if code >= 0 else f"was ended by signal {-code}"
+    message = f"The environment of the image {name} could not be made; uv {how} and said:\n{words}"
+    if code < 0 or AWAY.search(words):  # whoever ends an installer says nothing of the image
         return EnvironmentAway(message)
     return EnvironmentBroken(message)
 

@@ -165,6 +165,13 @@ def test_only_a_registry_that_is_away_is_worth_another_try(said, kind):
     assert said[-1] in str(error)
 
 
+def test_an_installer_that_was_ended_says_nothing_of_the_image():
+    """A signal from outside leads to another try; its number is told."""
+    error = environments.failure("tiny", ["Resolved 73 packages"], -15)
+    assert isinstance(error, EnvironmentAway)
+    assert "was ended by signal 15" in str(error)
+
+
 def test_builders_at_the_same_time_make_one(tmp_path, images):
     """Two that ask together get the same environment; one of them built it."""
     said: list[list[str]] = [[], []]
