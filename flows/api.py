@@ -108,8 +108,8 @@ def tensorboard(training: str = "", experiment: str = "") -> str:
     return call(flow, {"training": training, "experiment": experiment})
 
 
-def reconcile(*, dry_run: bool = False) -> list[dict[str, str]]:
-    """Compare the records with the world and put right what differs; return what did."""
+def reconcile(*, dry_run: bool = False) -> dict[str, Any]:
+    """Compare the records with the world and put right what differs; return what was looked at, and what did."""
     from flows.reconcile.flow import reconcile as flow
 
     return call(flow, {"dry_run": dry_run})
@@ -168,7 +168,7 @@ def instance_types() -> Sequence[InstanceType]:
     return Platform().catalogue.instance_types
 
 
-def board(name: Literal["trainings", "experiments"] = "trainings") -> str:
+def board(name: Literal["trainings", "experiments", "reconcile"] = "trainings") -> str:
     """Return the page of a board in Prefect's UI; before the first is published, the page where all will be."""
     import httpx
 
