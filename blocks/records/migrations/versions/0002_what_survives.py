@@ -11,12 +11,13 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the columns and the table; what there is keeps its meaning."""
+    # Defaults are plain: with `sa.false()` SQLite's table would be made anew, and others refer to it.
     with op.batch_alter_table("attempts") as table:
         table.add_column(sa.Column("commits", sa.Integer(), nullable=False, server_default="0"))
         table.add_column(sa.Column("ran_seconds", sa.Float(), nullable=True))
         table.add_column(sa.Column("resumed_from", sa.String(length=512), nullable=False, server_default=""))
         table.add_column(sa.Column("seconds_lost", sa.Float(), nullable=True))
-        table.add_column(sa.Column("run_is_over", sa.Boolean(), nullable=False, server_default=sa.false()))
+        table.add_column(sa.Column("run_is_over", sa.Boolean(), nullable=False, server_default="0"))
     with op.batch_alter_table("checkpoints") as table:
         table.add_column(sa.Column("taken_at", sa.DateTime(timezone=True), nullable=True))
     op.execute("UPDATE checkpoints SET taken_at = committed_at")
