@@ -1,16 +1,18 @@
 """Remove the folders of attempts that have ended, once what is worth keeping in them is kept.
 
 A folder that is there is the note that something is left to keep: what fails is found again at the next look. Once all
-is kept it is renamed, and of that only the removal is left to do.
+is kept it is renamed, and of that only the removal is left to do. What no place takes for an hour is kept on this
+machine, as far as it is whole.
 """
 
+import shlex
 import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import structlog
 
-from blocks.errors import BlockError, Permanent
+from blocks.errors import BlockError
 from blocks.platform import Platform
 from blocks.pools import processes
 from blocks.records import survey, trainings
@@ -19,11 +21,14 @@ from blocks.records.transitions import note
 from blocks.records.words import TrainingState
 from flows.reconcile.alone import alone
 from flows.reconcile.findings import Finding, Repair
-from flows.training.assignment import work_folder
+from flows.training.assignment import checkpoints_of, work_folder
 from flows.training.checkpoints.salvage import salvage, withdraw_model
+from flows.training.checkpoints.start import copy_folder
 from flows.training.instances.permissions import open_up
+from flows.training.spec import TrainingSpec
 
-PATIENCE = timedelta(hours=1)  # how long a place that is away is tried: the folder takes room
+PATIENCE = timedelta(hours=1)  # how long a place that is away, or refuses, is tried: the folder takes room
+BEGAN = now()  # since when this process tidies: before, nobody may have tried
 TIDIED = ".tidied"  # how the name of a folder ends of which all is kept
 
 log = structlog.get_logger("tidy")
@@ -48,12 +53,12 @@ def untidy(platform: Platform) -> list[Finding]:
     """Return what there is to be tidied: no difference between records and world, and yet something to be done."""
     kept = "what is worth keeping is kept, then its folder on this machine goes"
     there = [Finding(attempt_id, Repair.TIDY, kept) for attempt_id in _left(platform, platform.settings.home / "work")]
-    reached = "the model has reached its place"
+    reached = "the model has reached its place, and what was kept until then goes"
     return there + [Finding(str(folder), Repair.TIDY, reached, folder.name) for folder in _delivered(platform)]
 
 
 def _delivered(platform: Platform) -> list[Path]:
-    """Return what was kept of models that have reached their places; all others are their training's only ones."""
+    """Return what was kept of trainings whose models have reached their places; others have nothing but that."""
     found: list[Path] = []
     for folder in (platform.settings.home / "kept").glob("*"):
         with platform.records.reading() as session:
@@ -113,9 +118,53 @@ def _keep(platform: Platform, attempt_id: str) -> None:
         try:
             step(platform, attempt_id)
         except (BlockError, OSError) as error:
-            if not isinstance(error, Permanent) and now() - row.ended_at < PATIENCE:
+            # Also what is refused may pass: a full disk, a key that is changed, a settings file that is being edited.
+            if now() - max(row.ended_at, BEGAN) < PATIENCE:
                 raise
-            _warn(platform, attempt_id, f"could not be kept: {error}")
+            where = _put_by(platform, attempt_id) if step is salvage else ""
+            _warn(platform, attempt_id, f"could not be kept: {error}{where}")
+
+
+def _put_by(platform: Platform, attempt_id: str) -> str:
+    """Move the copy that was on its way as one whole out of an attempt's folder; returns what to say of it.
+
+    It belongs to its training, like a model that is kept. One that has completed needs no checkpoint any more.
+
+    Raises:
+        OSError: it cannot be moved; it is whole where it was.
+    """
+    with platform.records.reading() as session:
+        row = session.get_one(Attempt, attempt_id)
+        training = row.training
+        if trainings.has_been(session, training, TrainingState.COMPLETE):
+            return ""
+    copy = copy_folder(work_folder(platform.settings.home, attempt_id))
+    folder = platform.settings.home / "kept" / training.id / f"checkpoint-{row.number}"
+    if copy.is_dir() and not folder.exists():
+        _move(copy, folder)
+    if not folder.exists():
+        return ""
+    # Not named like one of the platform's checkpoints: that would be none that the records know, and go.
+    place = f"{checkpoints_of(TrainingSpec.model_validate(training.request), training.id, row.number)}/kept/"
+    command = shlex.join(["emf", "storage", "put", str(folder), place])
+    until = "until the training is COMPLETE or deleted"
+    return f" Its last checkpoint is kept in {folder} {until}; `{command}` sends it once its place is mended."
+
+
+def _move(copy: Path, folder: Path) -> None:
+    """Move a folder as a whole or not at all; what cannot be renamed, as on two disks, is copied."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        copy.rename(folder)
+    except OSError:
+        coming = folder.with_name(f"{folder.name}.coming")
+        shutil.rmtree(coming, ignore_errors=True)  # of a tidying that was killed
+        try:
+            shutil.copytree(copy, coming)
+            coming.rename(folder)
+        except OSError:
+            shutil.rmtree(coming, ignore_errors=True)  # half a copy holds room that others need
+            raise
 
 
 def _warn(platform: Platform, attempt_id: str, what: str) -> None:

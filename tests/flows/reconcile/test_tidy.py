@@ -1,5 +1,6 @@
 """What ended attempts leave: kept where it is worth it, withdrawn where it must not count, then removed."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable
@@ -11,14 +12,33 @@ import pytest
 from blocks.errors import Permanent, Temporary
 from blocks.platform import Platform
 from blocks.records import trainings
+from blocks.records.tables import now
 from blocks.records.words import TrainingState
 from blocks.storage.location import parse
 from flows.reconcile import tidy as tidying
 from flows.reconcile.tidy import tidy
+from flows.training.checkpoints.start import copy_folder
 from tests.flows.conftest import checkpoint_folder
+from tests.flows.training.folders import texts
 
 T = TrainingState
 Ended = Callable[..., str]
+
+
+@pytest.fixture
+def long_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process has tidied for longer than anything is tried."""
+    monkeypatch.setattr(tidying, "BEGAN", now() - 2 * tidying.PATIENCE)
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, error: Exception, but: str = "") -> None:
+    """Let what attempts left be refused, all but one's."""
+
+    def salvage(_platform: Platform, attempt_id: str) -> None:
+        if attempt_id != but:
+            raise error
+
+    monkeypatch.setattr(tidying, "salvage", salvage)
 
 
 def test_what_a_killed_run_could_not_send_is_kept_before_its_folder_goes(here: Platform, ended: Ended, attempt_of: Any):
@@ -38,32 +58,96 @@ def test_nothing_to_keep(here: Platform, ended: Ended, attempt_of: Any, to: Trai
     assert attempt_of(attempt_id).checkpoints == []
 
 
-def test_one_that_cannot_be_kept_blocks_no_other(here: Platform, ended: Ended, monkeypatch: pytest.MonkeyPatch):
-    """Its folder stays until its place is back; the others go. After an hour it is given up, and said so."""
+FAULTS = [Temporary("the place is away"), Permanent("the place is full"), OSError("Input/output error")]
+
+
+@pytest.mark.usefixtures("long_here")
+@pytest.mark.parametrize("error", FAULTS)
+def test_one_that_cannot_be_kept_blocks_no_other(
+    here: Platform, ended: Ended, error: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    """Its folder stays until its place is back, whatever is said; the others go. After an hour it is given up."""
     away, other, old = ended(T.STOPPED, {}), ended(T.STOPPED, {}), ended(T.STOPPED, {}, ago=3700)
-
-    def salvage(_platform: Platform, attempt_id: str) -> None:
-        if attempt_id != other:
-            raise Temporary("the place is away")
-
-    monkeypatch.setattr(tidying, "salvage", salvage)
-    assert sorted(tidy(here)) == sorted([other, old])
+    with monkeypatch.context() as patch:
+        refuse(patch, error, but=other)
+        assert sorted(tidy(here)) == sorted([other, old])
     assert (here.settings.home / "work" / away).is_dir()
-    assert "the place is away" in last_event(here, old)
-    monkeypatch.undo()
+    assert f"could not be kept: {error}" in last_event(here, old)
     assert tidy(here) == [away]
 
 
-def test_what_will_never_be_kept_is_given_up(here: Platform, ended: Ended, monkeypatch: pytest.MonkeyPatch):
-    """A place that refuses is told of once, and the folder goes."""
-    attempt_id = ended(T.STOPPED, {})
-
-    def refuse(*_given: Any) -> None:
-        raise Permanent("no such bucket")
-
-    monkeypatch.setattr(tidying, "salvage", refuse)
+@pytest.mark.parametrize("error", FAULTS)
+def test_the_hour_counts_from_when_somebody_tidies(
+    here: Platform, ended: Ended, error: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    """What ended while no controller ran has been tried by nobody: its first fault costs nothing."""
+    attempt_id = ended(T.STOPPED, {}, ago=9 * 3600)
+    refuse(monkeypatch, error)
+    monkeypatch.setattr(tidying, "BEGAN", now())
+    assert tidy(here) == []
+    monkeypatch.setattr(tidying, "BEGAN", now() - tidying.PATIENCE)
     assert tidy(here) == [attempt_id]
-    assert "no such bucket" in last_event(here, attempt_id)
+
+
+def copied(here: Platform, attempt_id: str) -> tuple[Path, Path]:
+    """Make the copy that was on its way when a run was killed; returns it, and where it is kept."""
+    copy = copy_folder(here.settings.home / "work" / attempt_id)
+    (copy / "epoch").mkdir(parents=True)
+    (copy / "epoch" / "weights").write_text("whole")
+    return copy, here.settings.home / "kept" / attempt_id.removesuffix("-a1") / "checkpoint-1"
+
+
+@pytest.mark.usefixtures("long_here")
+@pytest.mark.parametrize("disks", ["one disk", "two disks"])
+def test_a_whole_checkpoint_that_will_never_be_kept_is_put_by(
+    here: Platform, ended: Ended, disks: str, places: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    """It is moved to its training's, and is told of with how it is sent; the rest of the folder goes."""
+    attempt_id = ended(T.STOPPED, {"weights": "torn"}, ago=3700)
+    copy, kept = copied(here, attempt_id)
+    rename = Path.rename
+
+    def move(source: Path, target: Path) -> Path:
+        if source == copy and disks == "two disks":
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", move)
+    refuse(monkeypatch, Permanent("no such bucket"))
+    assert tidy(here) == [attempt_id]
+    assert texts(kept.parent) == {"checkpoint-1/epoch/weights": "whole"}
+    assert list((here.settings.home / "work").iterdir()) == []
+    told, place = last_event(here, attempt_id), f"{places['checkpoint_path']}/{kept.parent.name}/attempt-1/kept/"
+    assert "what attempt 1 left could not be kept: no such bucket" in told
+    assert f"kept in {kept} until" in told
+    assert f"`emf storage put {kept} {place}`" in told
+    tidy(here)
+    assert kept.is_dir()
+
+
+@pytest.mark.usefixtures("long_here")
+def test_what_cannot_be_put_by_stays(here: Platform, ended: Ended, monkeypatch: pytest.MonkeyPatch):
+    """A checkpoint that is whole is deleted by no fault of this machine's disk; the next look moves it."""
+    attempt_id = ended(T.STOPPED, {}, ago=3700)
+    copy, kept = copied(here, attempt_id)
+    refuse(monkeypatch, Permanent("no such bucket"))
+    (here.settings.home / "kept").write_text("in the way")
+    assert tidy(here) == []
+    assert texts(copy) == {"epoch/weights": "whole"}
+    (here.settings.home / "kept").unlink()
+    assert tidy(here) == [attempt_id]
+    assert texts(kept) == {"epoch/weights": "whole"}
+
+
+@pytest.mark.usefixtures("long_here")
+def test_a_training_that_completed_has_no_more_to_put_by(here: Platform, ended: Ended, monkeypatch: pytest.MonkeyPatch):
+    """Its model is in its place: nothing would be made of its checkpoint."""
+    attempt_id = ended(T.COMPLETE, {}, state=T.COMPLETE_IN_PROGRESS, ago=3700)
+    _, kept = copied(here, attempt_id)
+    refuse(monkeypatch, Permanent("no such bucket"))
+    assert tidy(here) == [attempt_id]
+    assert not kept.exists()
+    assert "kept in" not in last_event(here, attempt_id)
 
 
 def test_a_folder_that_a_script_closed_is_tidied(here: Platform, ended: Ended, attempt_of: Any, unprivileged: Any):
@@ -100,21 +184,6 @@ def test_what_cannot_be_removed_is_told_once(here: Platform, ended: Ended, monke
     assert list((here.settings.home / "work").iterdir()) == []
 
 
-def test_a_disk_that_cannot_be_read_is_given_up_in_the_end(
-    here: Platform, ended: Ended, monkeypatch: pytest.MonkeyPatch
-):
-    """A fault of the machine's own is tried again, and for no longer than a place that is away."""
-    fresh, old = ended(T.STOPPED, {}), ended(T.STOPPED, {}, ago=3700)
-
-    def fail(*_given: Any) -> None:
-        raise OSError("Input/output error")
-
-    monkeypatch.setattr(tidying, "salvage", fail)
-    assert tidy(here) == [old]
-    assert "Input/output error" in last_event(here, old)
-    assert (here.settings.home / "work" / fresh).is_dir()
-
-
 def give_away(root: Path) -> None:
     """Give a test's folders to the user that `unprivileged` becomes, and let it reach them."""
     if os.geteuid() == 0:
@@ -148,12 +217,13 @@ def test_only_one_tidies_at_a_time(here: Platform, ended: Ended):
     assert tidy(here) == [attempt_id]
 
 
+@pytest.mark.parametrize("kept", ["model", "checkpoint-1"])
 @pytest.mark.parametrize(("state", "is_left"), [(T.COMPLETE, False), (T.FAIL_TRAIN, True), (T.STOPPED, True)])
-def test_a_kept_model_goes_once_it_is_in_its_place(
-    here: Platform, make: Callable[..., str], state: TrainingState, is_left: bool
+def test_what_is_kept_goes_once_the_model_is_in_its_place(
+    here: Platform, make: Callable[..., str], state: TrainingState, is_left: bool, kept: str
 ):
     """Of a training that is COMPLETE; every other's is the only one that there is."""
-    folder = here.settings.home / "kept" / make(state) / "model"
+    folder = here.settings.home / "kept" / make(state) / kept
     folder.mkdir(parents=True)
     (here.settings.home / "work").mkdir()
     tidy(here)
