@@ -16,6 +16,7 @@ from deployments.one_machine import credentials, deploy, environment, folders, h
 from deployments.one_machine.errors import CannotStart, PartFailed, SettingsChanged, StillRunning
 from deployments.one_machine.parts import Part, all_parts
 from deployments.one_machine.supervisor import NAME, Program, Supervisor
+from flows.reconcile.identity import disagreement
 from flows.training.suspend import resume_all
 
 LOCK_SECONDS = 300.0
@@ -81,7 +82,13 @@ class _Start:
                 self.show.note("Deployed the flows.")
                 if not fresh and "controller" not in missing:
                     self._restart_controller()
+        self._know_records()
         return bool(self._resume() or missing or deployed.result())
+
+    def _know_records(self) -> None:
+        """Tell the folder whose it is, while it is empty; say so where the records are another platform's."""
+        if strange := disagreement(Platform(self.settings)):
+            self.show.note(f"Warning: {strange}")
 
     def _resume(self) -> int:
         """Have the trainings go on that a `down` paused: the platform that they waited for is there."""

@@ -24,6 +24,7 @@ from flows.controller.in_turn import InTurn
 from flows.controller.leases import Leases
 from flows.controller.pulse import Pulse
 from flows.controller.telling import Telling
+from flows.reconcile.findings import Repair
 from flows.reconcile.report import Report
 from flows.reconcile.rounds import reconcile
 from flows.reconcile.tidy import tidy
@@ -219,6 +220,8 @@ class Watch:
 
 def _log(report: Report) -> None:
     for finding in report.found:
+        if finding.repair == Repair.ASK:  # each look finds it again, until a person has decided
+            continue
         log.warning("reconciled", subject=finding.subject, repair=finding.repair.value, what=finding.told)
 
 

@@ -32,6 +32,7 @@ class Repair(StrEnum):
     FAIL = "fail"  # a creation that died on the way
     TIDY = "tidy"  # the folder of an attempt that has ended: what is worth it is kept, then it goes
     REMOVE = "remove"  # files of nobody
+    ASK = "for a person"  # what nobody else may decide on
 
 
 @dataclass(frozen=True)

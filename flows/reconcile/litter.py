@@ -1,6 +1,7 @@
 """Folders of nobody on this machine: of trainings that were deleted, where their deletion died on the way.
 
-Only what carries an id of ours that the records do not know goes, and only when nothing in it has changed for an hour.
+Only what carries an id of ours that the records do not know goes, and only when nothing in it has changed for an hour;
+never a model or checkpoint that was kept because its place was away.
 """
 
 import os
@@ -35,18 +36,28 @@ def of_nobody(platform: Platform) -> Iterator[Difference]:
     home = platform.settings.home
     for where, pattern, known in (
         (home / "work", ATTEMPT, _attempts),
-        (home / "kept", TRAINING, survey.trainings_among),
         (home / "logs" / "trainings", TRAINING, survey.trainings_among),
         (home / "tensorboard", EXPERIMENT, survey.trainings_of),
     ):
         # Folders first: one that is made meanwhile belongs to somebody whom the records know by then.
         there = [folder for folder in _folders(where) if pattern.fullmatch(folder.name)]
-        with platform.records.reading() as session:
-            wanted = known(session, [folder.name for folder in there])
-        yield from _removals(
-            [folder for folder in there if folder.name not in wanted], "the records do not know its id"
-        )
+        yield from _removals(_unknown(platform, there, known), "the records do not know its id")
     yield from _removals(_mirrors(platform), "no training of its experiment has such an id")
+    yield from _kept(platform)
+
+
+def _unknown(platform: Platform, there: Collection[Path], known: Known) -> list[Path]:
+    with platform.records.reading() as session:
+        wanted = known(session, [folder.name for folder in there])
+    return [folder for folder in there if folder.name not in wanted]
+
+
+def _kept(platform: Platform) -> Iterator[Difference]:
+    """Return what was kept of trainings that the records do not know: there is no other copy, so a person decides."""
+    there = [folder for folder in _folders(platform.settings.home / "kept") if TRAINING.fullmatch(folder.name)]
+    what = "what was kept of a training that the records do not know; look what it is, and remove it by hand"
+    for folder in _unknown(platform, there, survey.trainings_among):
+        yield Difference(Finding(str(folder), Repair.ASK, what), lambda: False)
 
 
 def _attempts(session: Session, attempt_ids: Collection[str]) -> Collection[str]:

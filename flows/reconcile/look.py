@@ -63,7 +63,9 @@ class Prefect:
             return {}
 
 
-def look(platform: Platform, prefect: Prefect, hearing: Hearing, *, thorough: bool = False) -> Iterator[list[Seen]]:
+def look(
+    platform: Platform, prefect: Prefect, hearing: Hearing, *, thorough: bool = False, unknown: bool = True
+) -> Iterator[list[Seen]]:
     """Look at the open attempts, and at others of which something is left, page by page.
 
     Args:
@@ -71,6 +73,7 @@ def look(platform: Platform, prefect: Prefect, hearing: Hearing, *, thorough: bo
         prefect: what tells of runs.
         hearing: what silence is judged by.
         thorough: also at what was cancelled or has ended long ago, should nobody have looked then.
+        unknown: also at processes of attempts that the records do not know: those must be this platform's records.
     """
     # The world first: what is there by then, the records have known before.
     alive = {attempt_id: len(found) for attempt_id, found in processes.running(platform.settings.home).items()}
@@ -83,7 +86,8 @@ def look(platform: Platform, prefect: Prefect, hearing: Hearing, *, thorough: bo
     with platform.records.reading() as session:
         known = {one.attempt_id: one for one in survey.among(session, alive)}
     yield [see(one, alive, {}) for one in known.values() if one.ended_at]
-    yield [_unknown(attempt_id, count, hearing) for attempt_id, count in alive.items() if attempt_id not in known]
+    if unknown:
+        yield [_unknown(attempt_id, count, hearing) for attempt_id, count in alive.items() if attempt_id not in known]
     since = None if thorough else hearing.now - RECENTLY_ENDED
     for page in () if prefect.away else _pages(platform, _unclosed(hearing.now - EXIT, since)):
         states = prefect.states([one.flow_run_id for one in page if one.attempt_id not in alive])

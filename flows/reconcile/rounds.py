@@ -15,7 +15,7 @@ from blocks.errors import BlockError
 from blocks.platform import Platform
 from blocks.pools.runs import Runs
 from blocks.records.tables import now
-from flows.reconcile import creations, litter, outdated, shown, tracked
+from flows.reconcile import creations, identity, litter, outdated, shown, tracked
 from flows.reconcile.alone import alone
 from flows.reconcile.difference import Difference, put_right
 from flows.reconcile.findings import Finding, Hearing, find
@@ -56,8 +56,9 @@ def reconcile(
     report, began = Report(now()), time.monotonic()
     lease = timedelta(seconds=platform.settings.lease_seconds)
     hearing = Hearing(report.at, listening_since, lease)  # before Prefect is asked, which may take longer than a lease
+    strange = identity.disagreement(platform, take=not dry_run)
     prefect, mending = Prefect(runs), Mending(platform, runs, hearing, aside)
-    for page in look(platform, prefect, hearing, thorough=thorough):
+    for page in look(platform, prefect, hearing, thorough=thorough, unknown=not strange):
         found = find(page, hearing)
         report.attempts += len(page)
         report.found += found
@@ -66,7 +67,9 @@ def reconcile(
     if prefect.away:
         report.unseen.append(f"runs in Prefect: {prefect.away}")
     report.found += put_right(platform, creations.interrupted(platform), dry_run=dry_run)
-    if thorough:
+    if strange:
+        report.unseen.append(f"what nobody wants: {strange}")
+    elif thorough:
         _clear_up(platform, _thorough(platform, runs, hearing), report, dry_run=dry_run)
     report.seconds = time.monotonic() - began
     return report

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from alembic import context
 from sqlalchemy import Connection
 
+from blocks.records import identity  # noqa: F401 (its table is one of them)
 from blocks.records.tables import Base, UTCTime
 
 

@@ -21,6 +21,7 @@ from blocks.records.words import TrainingState
 from blocks.tracking.errors import Unreachable
 from blocks.tracking.open_runs import OpenRun
 from flows.reconcile.findings import Repair
+from flows.reconcile.identity import FILE, disagreement
 from flows.reconcile.report import Report
 from flows.reconcile.rounds import reconcile
 
@@ -99,6 +100,13 @@ def tracking(here: Platform) -> FakeTracking:
     found = FakeTracking()
     vars(here)["tracking"] = found
     return found
+
+
+@pytest.fixture(autouse=True)
+def platform_id(here: Platform) -> str:
+    """The platform's id, which `emf up` has put into its folder while that was empty."""
+    assert disagreement(here) == ""
+    return (here.settings.home / FILE).read_text().strip()
 
 
 @pytest.fixture

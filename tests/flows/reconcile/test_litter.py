@@ -46,7 +46,6 @@ def places(home: Path, training_id: str, experiment_id: str) -> list[Path]:
     """Return the folders that a training has on this machine, as those who make them name them."""
     return [
         work_folder(home, f"{training_id}-a1"),
-        kept_folder(home, training_id).parent,
         file_of(home, training_id, 1, 0).parents[1],
         mirror_of(home, experiment_id, "digits", training_id),
     ]
@@ -61,7 +60,7 @@ def alive(here: Platform, granted: Granted) -> tuple[str, str]:
 
 
 def test_what_a_deletion_left_is_removed(here: Platform, runs: Any, alive: tuple[str, str]):
-    """Of a training that the records do not know: its work, its model, its log, its mirror; it is written down."""
+    """Of a training that the records do not know: its work, its log, its mirror; it is written down."""
     home, (training_id, experiment_id) = here.settings.home, alive
     theirs = [filled(one) for one in places(home, GONE, experiment_id)]
     ours = [filled(one) for one in places(home, training_id, experiment_id)]
@@ -74,6 +73,18 @@ def test_what_a_deletion_left_is_removed(here: Platform, runs: Any, alive: tuple
     with here.records.reading() as session:
         assert sorted(one.subject for one in written.newest(session, 9)) == expected
     assert removed(here, runs) == []
+
+
+def test_what_was_kept_is_left_to_a_person(here: Platform, runs: Any, alive: tuple[str, str]):
+    """There is no other copy: what nobody knows is told at each look, and never removed."""
+    home, (training_id, _) = here.settings.home, alive
+    ours, theirs = (filled(kept_folder(home, one).parent) for one in (training_id, GONE))
+    for dry_run in (True, False, False):
+        report = reconciled(here, runs, thorough=True, dry_run=dry_run)
+        assert [(one.subject, one.repair) for one in report.found] == [(str(theirs), Repair.ASK)]
+    assert all((one / "inner" / "file").is_file() for one in (ours, theirs))
+    with here.records.reading() as session:
+        assert written.newest(session, 9) == []
 
 
 def test_the_mirrors_of_an_experiment_that_was_deleted_are_removed(here: Platform, runs: Any, alive: tuple[str, str]):

@@ -1,5 +1,7 @@
 """What trainings that survive need: how long each attempt ran, from where it went on, and what was repaired."""
 
+from secrets import token_hex
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -37,3 +39,11 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("repairs") as table:
         table.create_index("ix_repairs_training_id", ["training_id"], unique=False)
+    platform = op.create_table(
+        "platform",
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+        sa.CheckConstraint("number = 1"),
+    )
+    op.bulk_insert(platform, [{"number": 1, "id": f"pl-{token_hex(6)}"}])
