@@ -39,6 +39,7 @@ from flows.training.instances.gang import is_success, run_together
 from flows.training.instances.instance import Instance, Interrupted, ScriptLog, StepFailed
 from flows.training.instances.kept import keep, kept_folder
 from flows.training.instances.model import marker
+from flows.training.instances.resume import bring_checkpoint
 
 leave_out_decided()
 
@@ -142,6 +143,7 @@ def stage_in(instances: Sequence[Instance]) -> None:
     """Bring code, data sets and the checkpoint to go on from."""
     for one in instances:
         staging.stage_in(one, artifacts.progress("Staging in"))
+    bring_checkpoint(instances, artifacts.progress("Staging in"))
 
 
 @task(cache_policy=NO_CACHE)

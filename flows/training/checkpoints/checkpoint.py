@@ -79,7 +79,12 @@ def _place_of(part: Part, place: Location) -> Location:
 
 
 def commit(
-    storage: Storage, parts: Sequence[Part], place: Location, manifest: Manifest, before: Known | None = None
+    storage: Storage,
+    parts: Sequence[Part],
+    place: Location,
+    manifest: Manifest,
+    before: Known | None = None,
+    progress: Progress | None = None,
 ) -> Committed:
     """Send parts that stay as they are, and commit them. Run again after a kill it ends in the same place.
 
@@ -89,6 +94,7 @@ def commit(
         place: the checkpoint's folder.
         manifest: what the parts consist of.
         before: an earlier checkpoint: files that it has already are copied where they lie and not sent again.
+        progress: told of what is sent.
 
     Raises:
         blocks.storage.errors.StorageError: a file, the manifest or the marker could not be written.
@@ -97,7 +103,7 @@ def commit(
     left_out: list[str] = []
     for part in parts:
         skipped = {path.removeprefix(part.prefix) for path in there if path.startswith(part.prefix)} | part.others()
-        sent = storage.upload(part.folder, _place_of(part, place), skip=skipped.__contains__)
+        sent = storage.upload(part.folder, _place_of(part, place), progress, skip=skipped.__contains__)
         left_out += [f"{part.prefix}{told}" for told in sent.skipped]
     said = manifest.to_json()
     storage.write(beside(place, ".manifest.json"), said)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from blocks.storage.location import DERIVED_LIMIT, parse
 from blocks.storage.storage import Storage
+from blocks.storage.store import Progress
 from flows.training.checkpoints.checkpoint import Committed, Known, commit, forget, manifest_of
 from flows.training.checkpoints.manifest import Manifest, are_same
 from flows.training.checkpoints.provenance import Provenance
@@ -19,6 +20,7 @@ from flows.training.checkpoints.snapshot import Part, Signature, look_at, snapsh
 STILL_SECONDS = 1.0
 STILL_TOGETHER_SECONDS = 3.0  # of several instances one may still write what another has written
 MOVING_SECONDS = 10.0  # a folder that never rests is tried all the same
+OPEN_SECONDS = 600.0  # also one with a file that is never closed; a save that takes long must be over by then
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Keeper:
         *,
         is_being_written: Callable[[], bool] = lambda: False,
         make_sure: Callable[[], None] = lambda: None,
+        progress: Progress | None = None,
     ) -> None:
         """Watch the parts.
 
@@ -81,14 +84,17 @@ class Keeper:
             tell: called with each commit, in order, until it returns.
             is_being_written: whether a file in one of the folders is open for writing just now.
             make_sure: raises where the attempt is not ours any more; asked before anything is sent.
+            progress: told of what is sent.
         """
         self._storage, self._parts, self._copy, self._of = storage, parts, copy, of
         self._tell, self._is_being_written, self._make_sure = tell, is_being_written, make_sure
+        self._progress = progress
         self._root = parse(of.root, DERIVED_LIMIT)
         self._still = STILL_TOGETHER_SECONDS if len(parts) > 1 else STILL_SECONDS
         # What a retry starts with is a checkpoint already.
         self._committed = self._previous = look_at(parts).files
         self._before = of.before
+        self._rested: Signature = {}
         self._rests_since: float | None = None
         self._moving_since: float | None = None
         self._number = 0
@@ -110,16 +116,22 @@ class Keeper:
         resting = now - self._rests_since
         due = is_due(current, self._committed, resting=resting, moving=moving, still=self._still)
         # A file that is open for writing only pauses.
-        waits = due and moving < MOVING_SECONDS and self._is_being_written()
+        waits = due and moving < OPEN_SECONDS and self._is_being_written()
+        if due and not waits and resting >= self._still:
+            self._rested = current
         done = self._commit() if due and not waits else None
         self._forget_old()
         return done
 
-    def finish(self) -> Committed | None:
-        """Commit what the scripts left when they ended, if that is new."""
+    def finish(self, *, is_whole: bool = True) -> Committed | None:
+        """Commit what the scripts left when they ended, if that is new.
+
+        Where one of them was killed it may have been writing (not `is_whole`): only what had rested before is taken.
+        """
         self._tell_all()
         current = look_at(self._parts).files
-        done = self._commit() if current and current != self._committed else None
+        is_new = bool(current) and current != self._committed
+        done = self._commit() if is_new and (is_whole or current == self._rested) else None
         self._forget_old()
         return done
 
@@ -138,7 +150,7 @@ class Keeper:
         if self._is_half_sent:  # what a try that failed left there is not this snapshot, its marker least of all
             forget(self._storage, place)
         self._is_half_sent = True
-        done = commit(self._storage, [Part(self._copy)], place, manifest, self._before)
+        done = commit(self._storage, [Part(self._copy)], place, manifest, self._before, self._progress)
         done = replace(done, left_out=(*taken.left_out, *done.left_out))
         self._is_half_sent = False
         self._committed, self._moving_since = taken.files, None

@@ -22,6 +22,7 @@ from flows.training.checkpoints.start import copy_folder, part_of, read_start
 from flows.training.instances.model import marker
 from flows.training.spec import TrainingSpec
 
+ALL = 10**6  # more than any training keeps
 CHECKPOINT = re.compile(r"attempt-(?P<attempt>[0-9]+)/checkpoint-[0-9]+")
 
 
@@ -60,29 +61,34 @@ def salvage(platform: Platform, attempt_id: str) -> None:
         training = attempt.training
         has_completed = trainings.has_been(session, training, TrainingState.COMPLETE)
         known = [c.path for a in training.attempts if a.number <= attempt.number for c in a.checkpoints]
-    left = Left(platform, attempt, TrainingSpec.model_validate(training.request), known)
+        is_last = attempt.number == max(a.number for a in training.attempts)
+    left = Left(platform, attempt, TrainingSpec.model_validate(training.request), known, prunes=is_last)
     if not left.root or not (known or left.is_anything()):
         return
     if not has_completed:
         left.keep_untold()
         left.keep([Part(left.copy)])
         if training.state in TERMINAL:
-            left.keep(left.parts)
-    _forget_unknown(platform, left.storage, attempt)
+            left.keep(left.parts, beside=True)
+    if is_last:  # a later one may go on from any of them: what is too much goes when that one has ended
+        _forget_unknown(platform, left.storage, attempt)
 
 
 class Left:
     """What an attempt that has ended left in its folder, and how its training's checkpoints go on from there."""
 
-    def __init__(self, platform: Platform, attempt: Attempt, spec: TrainingSpec, known: Sequence[str]) -> None:
+    def __init__(
+        self, platform: Platform, attempt: Attempt, spec: TrainingSpec, known: Sequence[str], *, prunes: bool
+    ) -> None:
         self.root = checkpoints_of(spec, attempt.training_id, attempt.number)
         self.storage = platform.afresh().storage
         folder, count = work_folder(platform.settings.home, attempt.id), spec.instance_count
         self.parts = [part_of(folder / f"instance-{index}", index, count) for index in range(count)]
         self.copy = copy_folder(folder)
-        self._platform, self._attempt, self._spec = platform, attempt, spec
+        self._platform, self._attempt = platform, attempt
         self._number = max(attempt.commits, *(c.number for c in attempt.checkpoints), 0)
         self._last = known[-1] if known else ""
+        self._keep = spec.checkpoints_kept if prunes else ALL
 
     def is_anything(self) -> bool:
         """Say whether there are files of a checkpoint."""
@@ -94,8 +100,10 @@ class Left:
         if untold := committed_at(self.storage, _place(self.root, number), self._attempt.id, number):
             self._tell(untold)
 
-    def keep(self, parts: Sequence[Part]) -> None:
-        """Commit what lies there, unless that is what the last checkpoint has."""
+    def keep(self, parts: Sequence[Part], *, beside: bool = False) -> None:
+        """Commit what lies there, unless that is what the last checkpoint has; what may be torn pushes out no other."""
+        if beside:
+            self._keep += 1
         number = self._number + 1
         place = _place(self.root, number)
         before = _known(self.storage, self._last) if self._last else None
@@ -123,7 +131,7 @@ class Left:
                     done.path,
                     files=done.files,
                     size=done.bytes,
-                    keep=self._spec.checkpoints_kept,
+                    keep=self._keep,
                     taken_at=done.taken_at,
                 )
         self._number, self._last = done.number, done.path

@@ -98,6 +98,7 @@ def snapshot(parts: Sequence[Part], into: Path) -> Look | None:
             shutil.copy2(source, target)
     except OSError:
         if look_at(parts).files == before.files:
+            shutil.rmtree(coming, ignore_errors=True)  # on a full disk it holds the room that others need
             raise
     if look_at(parts).files == before.files:
         coming.rename(into)

@@ -43,6 +43,12 @@ def is_success(evidence: Evidence) -> bool:
     return evidence.cause == Cause.EXIT and evidence.exit_code == 0
 
 
+def broke_off(evidence: Evidence) -> bool:
+    """Say whether a script was killed, or died from another signal: what it was writing then is torn."""
+    end = End(evidence, read(evidence.last_lines, evidence.exit_code))
+    return end.was_killed or end.signal is not None
+
+
 def first_failure(ends: Sequence[InstanceEnd]) -> Evidence:
     """Return the evidence that counts: of the first that failed, else of our own stopping, else of a success.
 

@@ -15,6 +15,8 @@ BACK_OFF: Mapping[Reason, tuple[int, ...]] = {
 }
 """The seconds before each retry that a reason has; their number is its budget. All other reasons have none."""
 
+OFTEN = 10  # ends for one reason in a row, each with a checkpoint, after which the waits begin to grow
+LONGEST_WITH_CHECKPOINT = 600  # seconds
 JITTER = 0.1  # of the wait, at most, on top of it: what one fault has ended must not come back in one moment
 LONGEST_SECONDS = max(max(waits) for waits in BACK_OFF.values()) * (1 + JITTER)
 
@@ -60,4 +62,8 @@ def next_try(reason: Reason, history: Sequence[Ended], *, committed: bool) -> Re
     before = 0 if committed else spent(history, reason)
     if before >= len(waits):
         return None
-    return Retry(waits[before], 0 if committed else before + 1, len(waits))
+    if not committed:
+        return Retry(waits[before], before + 1, len(waits))
+    alike = sum(1 for _ in takewhile(lambda earlier: earlier.reason == reason, reversed(history)))
+    wait = min(waits[0] * 2 ** min(max(0, alike - OFTEN), 20), max(waits[0], LONGEST_WITH_CHECKPOINT))
+    return Retry(wait, 0, len(waits))

@@ -14,7 +14,7 @@ from prefect.exceptions import TerminationSignal
 from blocks.hosts.loopback import free_ports
 from blocks.logs.echo import Echo
 from flows.training.ends.evidence import Cause, Evidence
-from flows.training.ends.first_failure import InstanceEnd, first_failure, is_success
+from flows.training.ends.first_failure import InstanceEnd, broke_off, first_failure, is_success
 from flows.training.instances.door import DoorClosed, GivenUp
 from flows.training.instances.instance import Instance
 from flows.training.instances.launch import launch
@@ -57,7 +57,7 @@ def run_together(
 
     def together() -> None:
         try:
-            with _uploading(instances, mirrored), ThreadPoolExecutor(len(instances), "instance") as pool:
+            with _uploading(instances, mirrored, ends), ThreadPoolExecutor(len(instances), "instance") as pool:
                 for one, python in zip(instances, pythons, strict=True):
                     pool.submit(go, one, python)
         except Exception as error:  # noqa: BLE001 (as above)
@@ -73,14 +73,14 @@ def _fault(error: Exception) -> InstanceEnd:
 
 
 @contextmanager
-def _uploading(instances: Sequence[Instance], mirrored: Path) -> Generator[None]:
+def _uploading(instances: Sequence[Instance], mirrored: Path, ends: Sequence[InstanceEnd]) -> Generator[None]:
     """Upload what the scripts leave while they run, and once more when all of them have ended."""
     uploads = Uploads(instances, mirrored)
     uploads.start()
     try:
         yield
     finally:
-        uploads.finish()
+        uploads.finish(is_whole=not any(broke_off(end.evidence) for end in ends))
 
 
 def _when_all_ended_well(count: int, succeeded: Callable[[], None]) -> Callable[[Evidence], None]:

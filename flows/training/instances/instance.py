@@ -19,6 +19,7 @@ from blocks.storage.store import Progress
 from flows.decided import Decided
 from flows.training.assignment import Assignment
 from flows.training.checkpoints.checkpoint import Known
+from flows.training.checkpoints.provenance import Provenance
 from flows.training.ends.verdict import LAST_LINES, LINE_CHARACTERS, Cause, cut
 from flows.training.instances.contract import Folders, Rank
 from flows.training.instances.door import Door
@@ -66,6 +67,7 @@ class Instance:
     log: ScriptLog
     door: Door
     stop: threading.Event = field(default_factory=threading.Event)
+    made_from: Provenance | None = None  # what it works with
     resumed: Known | None = None  # the checkpoint of ours that it goes on from
     furthest: int = 0  # how many bytes of the transfer at hand any try has brought
 

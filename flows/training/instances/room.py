@@ -13,11 +13,11 @@ from blocks.storage.errors import NoSpace
 @contextmanager
 def in_room(what: str, *folders: Path) -> Generator[None]:
     """Copy into folders: half a copy is removed, for it holds room that the next try, or another's, needs."""
-    _empty(folders)
+    empty(folders)
     try:
         yield
     except BlockError as error:
-        _empty(folders)
+        empty(folders)
         if not isinstance(error, NoSpace):
             raise
         free = shutil.disk_usage(folders[0]).free / GIB
@@ -25,7 +25,8 @@ def in_room(what: str, *folders: Path) -> Generator[None]:
         raise NoSpace(problem, str(error)) from error
 
 
-def _empty(folders: Sequence[Path]) -> None:
+def empty(folders: Sequence[Path]) -> None:
+    """Remove all that lies in folders."""
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

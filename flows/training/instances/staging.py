@@ -12,13 +12,11 @@ from flows.markdown import size
 from flows.training.checkpoints.manifest import digest
 from flows.training.checkpoints.provenance import DataSetUsed, Provenance, code_digest, first_files
 from flows.training.checkpoints.snapshot import signature
-from flows.training.checkpoints.start import Start
 from flows.training.ends.verdict import Cause
 from flows.training.fields import DataSet
 from flows.training.instances.instance import Instance, StepFailed
 from flows.training.instances.listing import listed
 from flows.training.instances.patience import STAGING_IN, patiently
-from flows.training.instances.resume import bring_checkpoint
 from flows.training.instances.room import in_room
 
 SHOWN_SKIPPED = 5
@@ -27,7 +25,7 @@ Tell = Callable[[str, float], None]
 
 
 def stage_in(instance: Instance, tell: Tell) -> None:
-    """Bring the code, the data sets and the checkpoint to go on from into the instance's folders.
+    """Bring the code and the data sets into the instance's folders; `resume` brings the checkpoint, to all at once.
 
     Args:
         instance: the instance.
@@ -49,8 +47,7 @@ def stage_in(instance: Instance, tell: Tell) -> None:
     for one in copied:
         what, folder = f"the data set {one.name}", folders.data_sets[one.name]
         patiently(instance, STAGING_IN, lambda w=what, o=one, f=folder: _copy(instance, w, o.path, f, tell))
-    made_from = _provenance(instance, used)
-    Start(made_from=made_from, borrowed=bring_checkpoint(instance, made_from, tell)).write(instance.root)
+    instance.made_from = _provenance(instance, used)
 
 
 def _copy(instance: Instance, what: str, path: str, folder: Path, tell: Tell) -> None:

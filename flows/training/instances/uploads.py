@@ -9,18 +9,21 @@ from pathlib import Path
 from blocks.errors import Permanent, Temporary
 from blocks.pools import open_files
 from blocks.storage.location import DERIVED_LIMIT, parse
+from blocks.storage.store import Progress
 from flows.markdown import size
 from flows.training.checkpoints.checkpoint import Committed
 from flows.training.checkpoints.keeper import Keeper, Kept
 from flows.training.checkpoints.snapshot import Signature, signature
 from flows.training.checkpoints.start import copy_folder, part_of, read_start
+from flows.training.instances.door import GivenUp
 from flows.training.instances.instance import Instance
 from flows.training.instances.mirror import mirror
 
 TICK_SECONDS = 1.0
 SCALARS_SECONDS = 15.0
 BACK_OFF_SECONDS = 10.0
-LAST_SECONDS = 120.0  # for what is left when the script has ended
+LAST_SECONDS = 120.0  # of tries, for what is left when the scripts have ended
+STALLED_SECONDS = 600.0  # in which nothing moves, after which a place that hangs is not waited for any more
 
 
 class Uploads(threading.Thread):
@@ -32,24 +35,41 @@ class Uploads(threading.Thread):
         self._over = threading.Event()
         self._scalars_at = 0.0
         self._scalars_sent: Signature = {}
-        self._told: set[str] = set()
-        self._keeper = _keeper(instances, self._tell) if instances[0].assignment.checkpoints else None
+        self._told: set[tuple[str, type]] = set()
+        self._is_whole = True
+        self._moved_at = 0.0
+        self._keeper = _keeper(instances, self._tell, self._moved) if instances[0].assignment.checkpoints else None
 
     def run(self) -> None:
-        """Go on until `finish`; a place that is away is tried again, and said once."""
+        """Go on until `finish`, and then send what is left; a place that is away is tried again, and said once.
+
+        An attempt that was given up sends nothing.
+        """
         while not self._over.wait(TICK_SECONDS):
             if not self._instance.door.given_up.is_set() and not self._once(last=False):
                 self._over.wait(BACK_OFF_SECONDS)
 
-    def finish(self) -> None:
-        """Send what is left, after the script has ended. An attempt that was given up sends nothing."""
-        self._over.set()
-        self.join()
         end = time.monotonic() + LAST_SECONDS
         while not self._instance.door.given_up.is_set():
             if self._once(last=True) or time.monotonic() > end:
                 return
             time.sleep(TICK_SECONDS)
+
+    def finish(self, *, is_whole: bool) -> None:
+        """Wait until what is left is sent, after the scripts have ended; `is_whole` where none of them was killed."""
+        self._is_whole, self._moved_at = is_whole, time.monotonic()
+        self._over.set()
+        while self.is_alive():
+            self.join(TICK_SECONDS)
+            if time.monotonic() - self._moved_at > STALLED_SECONDS:
+                self._say_once("", TimeoutError(f"nothing has moved for {STALLED_SECONDS:.0f} s"))
+                return
+
+    def _moved(self, _done: int, _total: int) -> None:
+        """Take note that something is sent; raise where it does not count any more."""
+        self._moved_at = time.monotonic()
+        if self._instance.door.given_up.is_set():
+            raise GivenUp("This attempt was given up.")
 
     def _once(self, *, last: bool) -> bool:
         """Look once; returns False where another look is needed soon. A fault of one does not stop the other."""
@@ -60,23 +80,25 @@ class Uploads(threading.Thread):
         try:
             step(last)
         except Permanent as error:
-            self._say_once(f"not uploaded: {error}")
+            self._say_once(step.__name__, error)
             return last  # while the script runs a person may mend it; at the end nobody waits for that
         except Exception as error:  # noqa: BLE001 (this thread must outlive a full disk and a controller that is away)
-            self._say_once(f"not uploaded: {error}" if isinstance(error, Temporary) else repr(error))
+            self._say_once(step.__name__, error)
             return False
         return True
 
-    def _say_once(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
+    def _say_once(self, step: str, error: Exception) -> None:
+        """Tell of a fault; the same of the same step only once, for each try names another file."""
+        if (step, type(error)) not in self._told:
+            self._told.add((step, type(error)))
+            text = f"not uploaded: {error if isinstance(error, Permanent | Temporary | TimeoutError) else repr(error)}"
             with suppress(Exception):
                 self._instance.log.say(text, "WARNING")
                 self._instance.door.warn(f"Warning: {text}")
 
     def _checkpoint(self, last: bool) -> None:
         if self._keeper is not None:
-            self._keeper.finish() if last else self._keeper.tick(time.monotonic())
+            self._keeper.finish(is_whole=self._is_whole) if last else self._keeper.tick(time.monotonic())
 
     def _scalars(self, last: bool) -> None:
         source = self._instance.folders.tensorboard
@@ -88,7 +110,7 @@ class Uploads(threading.Thread):
         if len(old) < len(current):
             self._instance.door.make_sure()  # its place is that of all attempts
             place = parse(f"{self._instance.assignment.output}/tensorboard/", DERIVED_LIMIT)
-            self._instance.storage.upload(source, place, skip=old.__contains__)
+            self._instance.storage.upload(source, place, self._moved, skip=old.__contains__)
         self._scalars_at, self._scalars_sent = time.monotonic(), current
 
     def _tell(self, kept: Committed) -> None:
@@ -101,7 +123,7 @@ class Uploads(threading.Thread):
             self._instance.log.say(f"not in checkpoint {kept.number}: {left_out}", "WARNING")
 
 
-def _keeper(instances: Sequence[Instance], tell: Callable[[Committed], None]) -> Keeper:
+def _keeper(instances: Sequence[Instance], tell: Callable[[Committed], None], progress: Progress) -> Keeper:
     first = instances[0]
     assignment = first.assignment
     folders = [one.folders.checkpoint for one in instances]
@@ -120,4 +142,5 @@ def _keeper(instances: Sequence[Instance], tell: Callable[[Committed], None]) ->
         tell,
         is_being_written=lambda: open_files.is_being_written(assignment.attempt_id, folders),
         make_sure=first.door.make_sure,
+        progress=progress,
     )

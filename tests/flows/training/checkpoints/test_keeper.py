@@ -13,7 +13,7 @@ from blocks.storage.errors import BadPath, Unreachable
 from blocks.storage.location import Location, parse
 from blocks.storage.storage import Storage
 from flows.training.checkpoints.checkpoint import Committed, Known, fetch
-from flows.training.checkpoints.keeper import MOVING_SECONDS, STILL_TOGETHER_SECONDS, Keeper, Kept, is_due
+from flows.training.checkpoints.keeper import MOVING_SECONDS, OPEN_SECONDS, STILL_TOGETHER_SECONDS, Keeper, Kept, is_due
 from flows.training.checkpoints.manifest import read_manifest
 from flows.training.checkpoints.snapshot import Part
 from tests.flows.training.folders import FILES, content, fill
@@ -255,17 +255,43 @@ def test_a_long_path_has_room_for_checkpoints(storage: Storage, folder: Path, th
 def test_one_that_pauses_in_the_middle_of_a_file_is_waited_for(
     storage: Storage, folder: Path, there: Path, told: list[Committed]
 ):
-    """While a file is open for writing nothing rests; one that is never closed is kept all the same, after a while."""
+    """While a file is open for writing nothing rests; one that is never closed is kept all the same, much later."""
     is_open = [True]
     watch = watch_of(storage, [Part(folder)], there, told, is_being_written=lambda: is_open[0])
     fill(folder)
-    assert [watch.tick(now) for now in range(5)] == [None] * 5
+    assert [watch.tick(now) for now in (0, 1, 2, 11, 60)] == [None] * 5
     is_open[0] = False
-    assert watch.tick(5) == told[0]
+    assert watch.tick(61) == told[0]
     fill(folder, {"log": b"never closed"})
     is_open[0] = True
-    assert [watch.tick(now) for now in range(6, 16)] == [None] * 10
-    assert watch.tick(16) == told[1]
+    assert [watch.tick(now) for now in (62, 63, 70, 661)] == [None] * 4
+    assert watch.tick(62 + OPEN_SECONDS) == told[1]
+
+
+def test_what_a_script_that_was_killed_had_just_begun_is_no_checkpoint(
+    storage: Storage, folder: Path, there: Path, told: list[Committed]
+):
+    """It may be torn: the one before it stays the last. What had rested by then, and was not sent yet, counts."""
+    watch = keeper(storage, folder, there, told)
+    fill(folder, {"state": b"whole"})
+    watch.tick(0)
+    assert watch.tick(1) == told[0]
+    fill(folder, {"state": b"to"})
+    watch.tick(2)
+    assert watch.finish(is_whole=False) is None
+    assert watch.finish(is_whole=True) == told[1]
+
+
+def test_what_had_rested_before_a_kill_counts(folder: Path, there: Path, told: list[Committed]):
+    """A store that was away when it rested, and is back at the end."""
+    storage = Failing("upload", "checkpoint-1", after=False)
+    watch = keeper(storage, folder, there, told)
+    fill(folder)
+    watch.tick(0)
+    storage.times = 1
+    with pytest.raises(Unreachable):
+        watch.tick(1)
+    assert watch.finish(is_whole=False) == told[0]
 
 
 def test_what_is_written_again_but_not_new_is_no_checkpoint(

@@ -66,9 +66,19 @@ def test_what_was_sent_already_is_not_sent_again(here: Platform, ended: Ended, a
     assert [path.rpartition("-")[2] for path in kept(attempt_of, attempt_id)] == ["4", "5"]
 
 
-@pytest.mark.parametrize(("told", "text"), [((1, 2, 3), "newer"), ((2, 3, 4), "4"), ((1, 2), "newer")])
+@pytest.mark.parametrize(
+    ("told", "text", "count"),
+    [((1, 2, 3), "newer", 4), ((2, 3, 4), "4", 3), ((1, 2), "newer", 3)],  # what may be torn comes beside the three
+)
 def test_no_more_files_are_kept_than_the_records_tell_of(
-    here: Platform, ended: Ended, attempt_of: Any, places: Any, tmp_path: Path, told: tuple[int, ...], text: str
+    here: Platform,
+    ended: Ended,
+    attempt_of: Any,
+    places: Any,
+    tmp_path: Path,
+    told: tuple[int, ...],
+    text: str,
+    count: int,
 ):
     """What one more pushes out is deleted, also what a run that was killed had pushed out and not deleted yet."""
     attempt_id = ended(T.STOPPED, {"weights": text})
@@ -85,7 +95,7 @@ def test_no_more_files_are_kept_than_the_records_tell_of(
     salvage(here, attempt_id)
     there = {path.name.partition(".")[0] for path in Path(root.removeprefix("file://")).iterdir()}
     assert there == {path.rpartition("/")[2] for path in kept(attempt_of, attempt_id)}
-    assert len(there) == 3
+    assert len(there) == count
 
 
 @pytest.fixture
@@ -269,3 +279,28 @@ def test_a_later_attempts_model_is_its_own(here: Platform, ended: Ended, places:
         verbs.grant(session, trainings.find(session, training_id), machine="", memory_bytes=1, gpus=[])
     withdraw_model(here, attempt_id)
     assert here.storage.stat(marker) is not None
+
+
+def test_what_may_be_torn_pushes_out_no_other(here: Platform, ended: Ended, attempt_of: Any):
+    """Of a training that keeps one checkpoint the one that was whole stays beside what its script wrote last."""
+    attempt_id = ended(T.STOPPED, {"weights": "torn"}, checkpoints_kept=1)
+    copied(here, attempt_id, {"weights": b"whole"})
+    salvage(here, attempt_id)
+    assert contents(here, kept(attempt_of, attempt_id)) == [{"weights": b"whole"}, {"weights": b"torn"}]
+
+
+def test_what_a_later_attempt_may_go_on_from_stays(
+    here: Platform, ended: Ended, attempt_of: Any, places: Any, tmp_path: Path
+):
+    """A salvage that took long deletes nothing beside an attempt that has begun meanwhile."""
+    attempt_id = ended(T.CREATE_IN_PROGRESS, {}, checkpoints_kept=1)
+    place = parse(f"{places['checkpoint_path']}/{attempt_id.removesuffix('-a1')}/attempt-1/checkpoint-1")
+    keep(here, fill(tmp_path / "x"), place, attempt_id, 1)
+    with here.records.writing() as session:
+        attempt = session.get(Attempt, attempt_id)
+        checkpoints.committed(session, attempt, 1, str(place), files=1, size=1, keep=1)
+        verbs.grant(session, attempt.training, machine="", memory_bytes=1, gpus=[])
+    copied(here, attempt_id, {"weights": b"whole"})
+    salvage(here, attempt_id)
+    assert len(kept(attempt_of, attempt_id)) == 2
+    assert here.storage.stat(parse(f"{place}.committed")) is not None

@@ -113,3 +113,19 @@ def test_several_folders_are_one_snapshot(folder: Path, tmp_path: Path):
     parts = [Part(fill(folder, {"a": b"0"}), "instance-0/"), Part(fill(other, {"a": b"1"}), "instance-1/")]
     assert snapshot(parts, tmp_path / "copy")
     assert content(tmp_path / "copy") == {"instance-0/a": b"0", "instance-1/a": b"1"}
+
+
+def test_a_copy_that_found_no_room_leaves_none_of_it(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Half of it would hold what others need."""
+    fill(folder, {"a": b"1", "b": b"2"})
+    copy = snapshots.shutil.copy2
+
+    def full(source: Path, target: Path) -> None:
+        if source.name == "b":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        copy(source, target)
+
+    monkeypatch.setattr(snapshots.shutil, "copy2", full)
+    with pytest.raises(OSError, match="No space left"):
+        snapshot([Part(folder)], tmp_path / "copy")
+    assert list(tmp_path.glob("copy*")) == []

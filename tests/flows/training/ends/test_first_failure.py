@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.training.ends.evidence import Cause, Evidence
-from flows.training.ends.first_failure import OURS, InstanceEnd, first_failure, is_success
+from flows.training.ends.first_failure import OURS, InstanceEnd, broke_off, first_failure, is_success
 
 TORCHRUN = (
     "torch.distributed.elastic.multiprocessing.errors.ChildFailedError:",
@@ -122,3 +122,22 @@ def test_the_order_in_which_ends_are_collected_does_not_matter(both):
     """Only the moments count."""
     ends, shuffled = both
     assert first_failure(ends) == first_failure(shuffled)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "broke"),
+    [
+        (Evidence(Cause.EXIT, exit_code=0), False),
+        (Evidence(Cause.EXIT, exit_code=1), False),
+        (Evidence(Cause.STOPPED, exit_code=143), False),  # it heard SIGTERM and ended by itself
+        (Evidence(Cause.STOPPED, signal=15), True),
+        (Evidence(Cause.STOPPED, signal=9), True),  # its grace was over
+        (Evidence(Cause.EXIT, signal=9), True),
+        (Evidence(Cause.EXIT, exit_code=137), True),  # a process of it was killed
+        (Evidence(Cause.MEMORY, signal=9), True),
+        (Evidence(Cause.LOST), False),
+    ],
+)
+def test_who_may_have_been_writing_when_it_died(evidence: Evidence, broke: bool):
+    """Whoever ended by itself has written what it wrote; a signal comes in the middle of that."""
+    assert broke_off(evidence) == broke

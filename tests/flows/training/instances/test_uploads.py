@@ -1,5 +1,6 @@
 """What leaves the instance while the script runs."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,9 +99,37 @@ def test_a_refusal_is_not_repeated_at_the_end(one: Instance, tmp_path: Path, mon
     watch = Uploads([one], tmp_path / "mirrored")
     looks = fail_checkpoints(watch, AccessDenied("The key was denied."), monkeypatch)
     assert not watch._once(last=False)
-    monkeypatch.setattr(watch, "join", lambda: None)
     monkeypatch.setattr(uploading, "LAST_SECONDS", 0.2)
     monkeypatch.setattr(uploading, "TICK_SECONDS", 0.01)
-    watch.finish()
+    watch._over.set()
+    watch.start()
+    watch.finish(is_whole=True)
     assert looks == [False, True]
     assert one.door.warnings == ["Warning: not uploaded: The key was denied."]
+
+
+def test_a_place_that_hangs_holds_no_attempt_for_ever(one: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where nothing moves any more the end is not waited for, and that is told."""
+    watch, hang = Uploads([one], tmp_path / "mirrored"), threading.Event()
+    monkeypatch.setattr(watch, "_checkpoint", lambda _last: hang.wait(20))
+    monkeypatch.setattr(uploading, "STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(uploading, "TICK_SECONDS", 0.01)
+    watch.start()
+    watch.finish(is_whole=True)
+    assert one.door.warnings == ["Warning: not uploaded: nothing has moved for 0 s"]
+    hang.set()
+
+
+def test_the_same_fault_is_told_once_whatever_file_it_names(
+    one: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Each try writes to another name; another kind of fault, or of another step, is told."""
+    watch, faults = Uploads([one], tmp_path / "mirrored"), iter([1, 2, 3])
+
+    def fail(_last: bool) -> None:
+        raise Unreachable(f"The file .{next(faults)}.part cannot be written.")
+
+    monkeypatch.setattr(watch, "_checkpoint", fail)
+    for _ in range(3):
+        assert not watch._once(last=False)
+    assert one.door.warnings == ["Warning: not uploaded: The file .1.part cannot be written."]
