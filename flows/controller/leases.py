@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.orm import Session
@@ -19,15 +20,23 @@ from blocks.records import survey, trainings
 from blocks.records.tables import Attempt, Training, now
 from blocks.records.transitions import note
 from blocks.records.words import Phase, Wish
-from flows.reconcile.tidy import untidied
+from flows.reconcile.tidy import being_tidied, untidied
 from flows.training.queue import Held, Want, take_turns
 
-KEEPING = timedelta(minutes=10)  # for which a next attempt waits until what the last one left is kept
+# For how long a next attempt waits until what the last one left is kept, where nobody gets on with that.
+KEEPING = timedelta(minutes=10)
 # Each start loads this machine's processors and Prefect's database for seconds: many at once end as crashes. A pool
 # that is not named here has a scheduler of its own.
 STARTS_AT_ONCE = {"process": 4}
 
 log = structlog.get_logger("controller")
+
+
+class Leftover(NamedTuple):
+    """What a training's ended attempts still have on this machine: the last of them, and the one being kept now."""
+
+    last: Attempt | None
+    at_work: Attempt | None
 
 
 class Leases:
@@ -46,7 +55,7 @@ class Leases:
         # Before the transaction, which holds up every beat: files, and every process of the machine.
         home, catalogue, machine = self.platform.settings.home, self.platform.catalogue, this_machine()
         alive = processes.running(home)
-        left = {row.id: untidied(home, row) for row in seen}
+        left = {row.id: Leftover(untidied(home, row), being_tidied(home, row)) for row in seen}
         with self.platform.records.writing() as session:
             waiting = {row.id: row for row in trainings.waiting(session) if row.wish == Wish.NONE and row.id in left}
             wants = _wants(waiting, left, alive.keys(), catalogue, self.began)
@@ -56,7 +65,7 @@ class Leases:
             for want in wants:
                 row = waiting[want.training_id]
                 if want.training_id in turn.grants:
-                    _grant(session, row, want, turn.grants[want.training_id], left[row.id])
+                    _grant(session, row, want, turn.grants[want.training_id], left[row.id].last)
                 elif row.message != turn.waits[want.training_id]:
                     row.message = turn.waits[want.training_id]
 
@@ -110,7 +119,7 @@ class Leases:
 
 def _wants(
     waiting: Mapping[str, Training],
-    left: Mapping[str, Attempt | None],
+    left: Mapping[str, Leftover],
     alive: Collection[str],
     catalogue: Catalogue,
     began: datetime,
@@ -143,14 +152,20 @@ def _waits_for_processes(row: Training, alive: Collection[str]) -> str:
     return f"waits until the last processes of attempt {', '.join(live)} have ended on this machine" if live else ""
 
 
-def _waits_for(earlier: Attempt | None, began: datetime) -> str:
-    """Return what a next attempt waits for while what an earlier one left is still to be kept, for some time.
+def _waits_for(left: Leftover, began: datetime) -> str:
+    """Return what a next attempt waits for while what earlier ones left is still to be kept.
 
-    While no controller ran nobody could keep it: the time counts from when this one `began`.
+    That is as long as it takes while somebody is at work on it: a next attempt would go on from an older checkpoint,
+    and the two would commit beside each other. Where nobody gets on it is some time, which counts from when this
+    controller `began`: while none ran, nobody could keep it.
     """
+    if left.at_work is not None:
+        return f"waits while what attempt {left.at_work.number} left on this machine is being kept"
+    earlier = left.last
     if earlier is None or earlier.ended_at is None or now() - max(earlier.ended_at, began) > KEEPING:
         return ""
-    return f"waits until what attempt {earlier.number} left on this machine is kept"
+    minutes = KEEPING.total_seconds() / 60
+    return f"waits, for up to {minutes:.0f} min, until what attempt {earlier.number} left on this machine is kept"
 
 
 def _want(row: Training, size: InstanceType) -> Want:

@@ -20,6 +20,7 @@ from blocks.records.tables import Attempt, Training, now
 from blocks.records.transitions import note
 from blocks.records.words import TrainingState
 from flows.reconcile.alone import alone
+from flows.reconcile.at_work import at_work, is_at_work
 from flows.reconcile.findings import Finding, Repair
 from flows.training.assignment import checkpoints_of, work_folder
 from flows.training.checkpoints.salvage import salvage, withdraw_model
@@ -83,8 +84,20 @@ def untidied(home: Path, training: Training) -> Attempt | None:
 
     Until then a next attempt could go on from an older checkpoint than there is, and lose its model's marker.
     """
-    left = [a for a in training.attempts if a.ended_at is not None and work_folder(home, a.id).is_dir()]
+    left = _folders_left(home, training)
     return left[-1] if left else None
+
+
+def being_tidied(home: Path, training: Training) -> Attempt | None:
+    """Return an attempt that has ended and at whose folder somebody is at work now, or None.
+
+    That may take hours, and ends in a checkpoint. Who was killed, or waits for a place to come back, is not at work.
+    """
+    return next((a for a in _folders_left(home, training) if is_at_work(work_folder(home, a.id))), None)
+
+
+def _folders_left(home: Path, training: Training) -> list[Attempt]:
+    return [a for a in training.attempts if a.ended_at is not None and work_folder(home, a.id).is_dir()]
 
 
 def _clear(platform: Platform, attempt_id: str) -> bool:
@@ -92,8 +105,11 @@ def _clear(platform: Platform, attempt_id: str) -> bool:
     folder = work_folder(platform.settings.home, attempt_id)
     try:
         open_up(folder)
-        _keep(platform, attempt_id)
-        tidied = folder.rename(folder.with_name(f"{attempt_id}{TIDIED}"))
+        with at_work(folder) as mine:
+            if not mine:
+                return False
+            _keep(platform, attempt_id)
+            tidied = folder.rename(folder.with_name(f"{attempt_id}{TIDIED}"))
         if not _remove(tidied):
             log.warning("not removed", folder=str(tidied))
             _warn(platform, attempt_id, f"could not be removed from this machine; remove {tidied} by hand")

@@ -110,7 +110,8 @@ def test_a_next_attempt_waits_for_what_the_last_one_left(here: Platform, leases:
     folder = here.settings.home / "work" / attempt.id
     folder.mkdir(parents=True)
     leases.grant()
-    assert training(here, training_id).message == "waits until what attempt 1 left on this machine is kept"
+    told = "waits, for up to 10 min, until what attempt 1 left on this machine is kept"
+    assert training(here, training_id).message == told
     assert len(training(here, other).attempts) == 1
     with here.records.writing() as session:
         session.get(Attempt, attempt.id).ended_at = now() - KEEPING
@@ -122,6 +123,42 @@ def test_a_next_attempt_waits_for_what_the_last_one_left(here: Platform, leases:
     with here.records.reading() as session:
         told = trainings.events_of(session, "training", training_id)[-1].message
     assert told == "Warning: what attempt 1 left is not kept yet; the next goes on without it."
+
+
+AT_WORK = """
+import pathlib, sys
+from flows.reconcile.at_work import at_work
+with at_work(pathlib.Path(sys.argv[1])) as mine:
+    print(mine, flush=True)
+    input()
+"""
+
+
+@pytest.mark.parametrize("of", [1, 2])
+def test_a_next_attempt_waits_for_as_long_as_somebody_is_at_work(
+    here: Platform, leases: Leases, make: Callable[..., str], of: int
+):
+    """A large checkpoint of any attempt before may take hours to send; who is killed over it holds up nobody."""
+    training_id, other = make(), make()
+    with here.records.writing() as session:
+        for _ in range(2):
+            row = trainings.find(session, training_id)
+            attempt = verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[])
+            verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
+            attempt.ended_at = now() - 9 * KEEPING
+            (here.settings.home / "work" / attempt.id).mkdir(parents=True)
+    leases.began = now() - 9 * KEEPING
+    command = [sys.executable, "-c", AT_WORK, str(here.settings.home / "work" / f"{training_id}-a{of}")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as tidying:
+        assert tidying.stdout.readline() == "True\n"
+        leases.grant()
+        told = f"waits while what attempt {of} left on this machine is being kept"
+        assert training(here, training_id).message == told
+        assert len(training(here, training_id).attempts) == 2
+        assert len(training(here, other).attempts) == 1
+        tidying.kill()
+    leases.grant()
+    assert len(training(here, training_id).attempts) == 3
 
 
 def test_once_all_is_kept_the_next_attempt_starts(here: Platform, leases: Leases, make: Callable[..., str]):

@@ -16,6 +16,7 @@ from blocks.records.tables import now
 from blocks.records.words import TrainingState
 from blocks.storage.location import parse
 from flows.reconcile import tidy as tidying
+from flows.reconcile.at_work import at_work
 from flows.reconcile.tidy import tidy
 from flows.training.checkpoints.start import copy_folder
 from tests.flows.conftest import checkpoint_folder
@@ -213,6 +214,35 @@ def test_only_one_tidies_at_a_time(here: Platform, ended: Ended):
     attempt_id = ended(T.STOPPED, {})
     with (here.settings.home / "tidy.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
+        assert tidy(here) == []
+    assert tidy(here) == [attempt_id]
+
+
+def test_who_tidies_is_seen_at_work(here: Platform, ended: Ended, monkeypatch: pytest.MonkeyPatch):
+    """From before anything is kept until the folder has gone, and not between two tries."""
+    attempt_id = ended(T.STOPPED, {})
+    home = here.settings.home
+    with here.records.reading() as session:
+        training = trainings.find(session, attempt_id.removesuffix("-a1"))
+        assert [a.id for a in training.attempts] == [attempt_id]
+    seen: list[str | None] = []
+
+    def look(*_given: Any) -> None:
+        found = tidying.being_tidied(home, training)
+        seen.append(found and found.id)
+        raise Temporary("the place is away")
+
+    assert tidying.being_tidied(home, training) is None
+    monkeypatch.setattr(tidying, "salvage", look)
+    assert tidy(here) == []
+    assert seen == [attempt_id]
+    assert tidying.being_tidied(home, training) is None
+
+
+def test_a_folder_at_which_another_is_at_work_is_left(here: Platform, ended: Ended):
+    """It is found again at the next look."""
+    attempt_id = ended(T.STOPPED, {})
+    with at_work(here.settings.home / "work" / attempt_id):
         assert tidy(here) == []
     assert tidy(here) == [attempt_id]
 
