@@ -61,6 +61,7 @@ def _keep(instance: Instance, home: Path) -> Path:
 
 
 def _send(instance: Instance, folder: Path, place: Location, tell: Callable[[str, float], None]) -> Transfer:
+    instance.door.make_sure()  # by now a later attempt's model may lie there, and be marked
     # The marker goes before what it vouches for; what an earlier attempt left half-sent is not this model.
     model.unmark(instance)
     instance.storage.delete(place)

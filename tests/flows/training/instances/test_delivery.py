@@ -14,11 +14,11 @@ from blocks.storage.errors import AccessDenied, NoSpace, StorageError, Unreachab
 from flows.training.ends.verdict import Cause
 from flows.training.instances import model, patience
 from flows.training.instances.delivery import stage_out
-from flows.training.instances.door import END_SECONDS, GivenUp
+from flows.training.instances.door import END_SECONDS, DoorClosed, GivenUp
 from flows.training.instances.instance import Instance, Interrupted, StepFailed
 from flows.training.instances.kept import kept_folder
 from flows.training.instances.staging import stage_in
-from tests.flows.training.folders import silent, texts
+from tests.flows.training.folders import fill, silent, texts
 
 Made = Callable[..., Instance]
 
@@ -72,6 +72,36 @@ def test_only_the_holder_marks_a_model(instance: Made, home: Path, root: Path):
     with pytest.raises((GivenUp, Interrupted)):
         stage_out(one, home, silent)
     assert not (root / "output" / one.assignment.training_id / "model.json").exists()
+
+
+def test_who_was_given_up_touches_no_model(trained: Instance, home: Path, root: Path):
+    """What lies in the place by then is another attempt's: neither it nor its marker goes."""
+    output = root / "output" / trained.assignment.training_id
+    fill(output, {"model/weights.pt": b"another's", "model.json": b"{}"})
+    trained.door.given_up.set()
+    with pytest.raises(GivenUp):
+        stage_out(trained, home, silent)
+    assert texts(output) == {"model/weights.pt": "another's", "model.json": "{}"}
+
+
+def test_who_hears_nothing_touches_no_model_yet(
+    trained: Instance, home: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """While the controller is away nobody knows whose the place is: it is asked again, before each try."""
+    output = root / "output" / trained.assignment.training_id
+    fill(output, {"model/half.pt": b"half"})
+    seen: list[dict[str, str]] = []
+
+    def make_sure() -> None:
+        seen.append(texts(output))
+        if len(seen) < 3:
+            raise DoorClosed("The controller does not answer.")
+
+    monkeypatch.setattr(trained.door, "make_sure", make_sure)
+    monkeypatch.setattr(trained, "pause", lambda _seconds: None)
+    assert stage_out(trained, home, silent) == 1
+    assert seen == [{"model/half.pt": "half"}] * 3
+    assert texts(output / "model") == {"weights.pt": "w"}
 
 
 def test_an_output_that_became_no_model_loses_its_marker(instance: Made, home: Path, root: Path):
