@@ -198,10 +198,22 @@ def _way(state: str, to: TrainingState) -> Sequence[TrainingState]:
     return [step, to]
 
 
-def _open(session: Session, attempt_id: str) -> Attempt:
+def locked(session: Session, attempt_id: str) -> Attempt | None:
+    """Return an attempt as it is by now, that nobody else changes before this transaction ends; nor its training.
+
+    A verdict follows from both: a wish that came beside it would be overwritten. Who locks both locks the training
+    first, or two could wait for each other.
+    """
+    if session.get_bind().dialect.name != "sqlite":  # there who writes has locked everything
+        its_training = select(Attempt.training_id).where(Attempt.id == attempt_id).scalar_subquery()
+        session.execute(select(Training.id).where(Training.id == its_training).with_for_update(key_share=True))
     # Asked at every beat, under the lock of all that write: what most calls do not need is loaded by those that do.
     alone = joinedload(Attempt.training).lazyload(Training.attempts), lazyload(Attempt.checkpoints)
-    attempt = session.get(Attempt, attempt_id, options=alone, with_for_update={"of": Attempt})
+    return session.get(Attempt, attempt_id, options=alone, with_for_update={"of": Attempt})
+
+
+def _open(session: Session, attempt_id: str) -> Attempt:
+    attempt = locked(session, attempt_id)
     if attempt is None or attempt.ended_at is not None:
         raise Fenced(f"The attempt {attempt_id} has ended or was given up; nothing it says counts any more.")
     return attempt

@@ -13,6 +13,7 @@ from blocks.errors import BlockError
 from blocks.platform import Platform
 from blocks.pools import processes
 from blocks.pools.runs import Observed, Runs
+from blocks.records import attempt as verbs
 from blocks.records import survey, trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.words import Phase, Reason, TrainingState, Wish
@@ -87,7 +88,7 @@ class Mending:
 
     def _end(self, seen: Seen) -> list[Left]:
         with self.platform.records.writing() as session:
-            row = session.get(Attempt, seen.attempt_id, with_for_update={"of": Attempt})
+            row = verbs.locked(session, seen.attempt_id)
             # Repairs before this one, or others that wrote, may have taken long: it may have been claimed or heard of.
             finding = self._still(session, seen)
             if row is None or finding is None or finding.repair not in (Repair.END, Repair.RELEASE):
@@ -103,7 +104,7 @@ class Mending:
 
     def _wish_stop(self, finding: Finding, seen: Seen) -> None:
         with self.platform.records.writing() as session:
-            row = session.get(Attempt, seen.attempt_id, with_for_update={"of": Attempt})
+            row = verbs.locked(session, seen.attempt_id)
             if row is None or row.ended_at is not None or row.training.wish == Wish.STOP:
                 return
             before = row.training.state
@@ -115,7 +116,7 @@ class Mending:
         if self.runs.observe(seen.flow_run_id) is not None:
             return
         with self.platform.records.writing() as session:
-            row = session.get(Attempt, seen.attempt_id, with_for_update={"of": Attempt})
+            row = verbs.locked(session, seen.attempt_id)
             if row is None or row.ended_at or row.token_hash or row.flow_run_id != seen.flow_run_id:
                 return
             row.flow_run_id, row.submitted_at = "", None

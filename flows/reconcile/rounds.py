@@ -15,7 +15,7 @@ from blocks.errors import BlockError
 from blocks.platform import Platform
 from blocks.pools.runs import Runs
 from blocks.records.tables import now
-from flows.reconcile import creations, identity, litter, outdated, shown, tracked
+from flows.reconcile import creations, identity, litter, outdated, shown, stops, tracked
 from flows.reconcile.alone import alone
 from flows.reconcile.difference import Difference, put_right
 from flows.reconcile.findings import Finding, Hearing, find
@@ -66,7 +66,8 @@ def reconcile(
             mending.mend(page, found)
     if prefect.away:
         report.unseen.append(f"runs in Prefect: {prefect.away}")
-    report.found += put_right(platform, creations.interrupted(platform), dry_run=dry_run)
+    for differences in (creations.interrupted(platform), stops.unheeded(platform)):
+        report.found += put_right(platform, differences, dry_run=dry_run)
     if strange:
         report.unseen.append(f"what nobody wants: {strange}")
     elif thorough:
