@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from blocks.storage.copy import Job, copy_all
-from blocks.storage.errors import AlreadyThere, BadPath, NotFound, Unsafe
+from blocks.storage.errors import AlreadyThere, BadPath, NotFound, Unreachable, Unsafe
 from blocks.storage.landing import make_room, plan
 from blocks.storage.location import Location
 from blocks.storage.os_errors import os_faults
@@ -177,9 +177,15 @@ class FolderStore:
                         parent.rmdir()
 
     def _path(self, place: Location) -> Path:
-        """Return where `place` is on this machine; `Unsafe` when dots or links lead out of the mount."""
+        """Return where `place` is on this machine.
+
+        Raises:
+            Unreachable: its mount is not there.
+            Unsafe: dots or links lead out of the mount, or into the platform's own folder.
+        """
         if not self._root.is_dir():
-            raise NotFound(f"{place} lies on {self._root}, which is no folder now.", "Mount it there.")
+            # Not `NotFound`: of a mount that is away for a moment nobody knows what it holds.
+            raise Unreachable(f"{place} lies on {self._root}, which is no folder now.", "Mount it there.")
         root = self._root.resolve()
         path = root / place.key.rstrip("/")
         real = path.resolve()

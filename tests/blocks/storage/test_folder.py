@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from blocks.storage import Storage, parse
-from blocks.storage.errors import AccessDenied, BadPath, NotFound, StorageError, Unsafe
+from blocks.storage.access import Wanted, check
+from blocks.storage.errors import AccessDenied, BadPath, StorageError, Unreachable, Unsafe
 from blocks.storage.walk import PARTIAL
 
 
@@ -45,12 +46,40 @@ def test_a_link_in_a_folder_is_not_downloaded_when_it_leaves(mount: Path, tmp_pa
     assert answer.files == 1 and answer.skipped == ("out: a link that leaves the folder",)
 
 
-def test_a_mount_that_is_gone_is_named(tmp_path: Path) -> None:
-    """A NAS whose folder is not mounted is NotFound, with where it should be."""
+def test_a_mount_that_is_away_says_nothing_of_what_it_holds(tmp_path: Path) -> None:
+    """A NAS whose folder is not mounted is Unreachable to every operation, with where it should be; none makes it."""
+    gone, beside = tmp_path / "gone", tmp_path / "beside"
+    beside.mkdir()
+    (beside / "x").write_text("x")
+    storage, place = Storage({}, {"nas": gone}), parse("nas://nas:/x")
+    for operation in (
+        lambda: list(storage.entries(place)),
+        lambda: storage.stat(place),
+        lambda: storage.read(place),
+        lambda: storage.mounted(place),
+        lambda: storage.write(place, b"x"),
+        lambda: storage.copy(place, place / "copy"),
+        lambda: storage.delete(place),
+        lambda: storage.upload(beside, place),
+        lambda: storage.download(place, tmp_path / "copy"),
+        lambda: storage.probe(place, write=False),
+        lambda: storage.probe(place, write=True),
+        lambda: storage.ensure_container(place),
+    ):
+        with pytest.raises(Unreachable, match=f"lies on {gone}, which is no folder now"):
+            operation()
+    assert not gone.exists()
+
+
+def test_a_mount_that_is_away_says_what_a_request_can_do(tmp_path: Path) -> None:
+    """Who asks for a place on it is told where it should be mounted, and not that its files are missing."""
     storage = Storage({}, {"nas": tmp_path / "gone"})
-    with pytest.raises(NotFound, match="gone"):
-        storage.probe(parse("nas://nas:/x"), write=True)
-    assert not (tmp_path / "gone").exists()
+    wanted = [Wanted("nas://nas:/data", "data", write=False), Wanted("nas://nas:/output", "output", write=True)]
+    told = [(fault.field, fault.problem, fault.remedy) for fault in check(storage, wanted)]
+    assert told == [
+        (one.field, f"{one.path} lies on {tmp_path / 'gone'}, which is no folder now.", "Mount it there.")
+        for one in wanted
+    ]
 
 
 @pytest.fixture
