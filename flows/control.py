@@ -22,6 +22,7 @@ from blocks.errors import Permanent, Temporary
 from flows.decided import Decided
 from flows.faults import Refused, to_markdown
 from flows.markdown import fenced
+from flows.plain_log import log_plainly
 
 
 class _NoAccident(logging.Filter):
@@ -52,6 +53,7 @@ def control_flow(name: str) -> Callable[[Callable[P, Awaitable[Any]]], Flow[P, A
     def wrap(function: Callable[P, Awaitable[Any]]) -> Flow[P, Any]:
         @functools.wraps(function)
         async def answered(*args: P.args, **kwargs: P.kwargs) -> Any:
+            log_plainly()  # a process of the control pool knows the address of the records, with its password
             try:
                 return await function(*args, **kwargs)
             except Refused as error:

@@ -3,7 +3,6 @@
 import os
 import sys
 
-import structlog
 import uvicorn
 
 from blocks import settings
@@ -14,6 +13,7 @@ from flows.controller.boards import Boards
 from flows.controller.door import app
 from flows.controller.pulse import Pulse
 from flows.controller.watch import Watch
+from flows.plain_log import log_plainly
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     secret = os.environ.get("EMF_CLAIM_SECRET", "")
     if not secret:
         sys.exit("EMF_CLAIM_SECRET is not set: the controller is started by `emf up`, which makes it.")
-    _log_plainly()
+    log_plainly()
     platform = Platform()
     platform.records.migrate()
     pulse = Pulse()
@@ -37,13 +37,6 @@ def main() -> None:
         )
     finally:
         watch.stop(within=10)
-
-
-def _log_plainly() -> None:
-    """Write lines without colours, and tracebacks without the values of variables: those may be keys."""
-    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
-    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    structlog.configure(processors=[structlog.processors.add_log_level, stamp, plain])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def test_a_pause_outlives_a_controller(here: Platform, make: Callable[..., str],
         trainings.find(session, training_id).wish = Wish.SUSPEND
     served: list[dict[str, Any]] = []
     monkeypatch.setenv("EMF_CLAIM_SECRET", "secret")
-    monkeypatch.setattr(controller, "_log_plainly", lambda: None)
+    monkeypatch.setattr(controller, "log_plainly", lambda: None)
     monkeypatch.setattr(controller.Watch, "start", lambda _watch: None)
     monkeypatch.setattr(controller.uvicorn, "run", lambda _app, **how: served.append(how))
     controller.main()
