@@ -23,17 +23,18 @@ def reconcile(
 
 def _show(report: dict[str, Any], *, dry_run: bool) -> None:
     from flows.reconcile.board import summary
+    from flows.reconcile.report import done, left
 
-    found = [(one["subject"], one["repair"], one["what"]) for one in report["found"]]
+    found = [(one["subject"], one["repair"], one["what"]) for one in done(report)]
     if found:
         print_table(("subject", "repair", "what differs"), found, "would be put right" if dry_run else "put right")
-    else:
+    elif not report["found"]:
         console.print("Nothing differs.")
     last = [(moment(one["time"]), one["subject"], one["repair"], one["what"]) for one in report["repaired"][:LINES]]
     if last:
         console.print()
         print_table(("when (UTC)", "subject", "repair", "what differed"), last, "put right last")
     console.print()
-    for one in report["unseen"]:
-        console.print(f"Not looked at: {one}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    for matter, one in left(report):
+        console.print(f"{matter.capitalize()}: {one}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     console.print(summary(report), highlight=False, soft_wrap=True)

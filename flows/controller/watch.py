@@ -219,8 +219,9 @@ class Watch:
 
 
 def _log(report: Report) -> None:
+    failed = [one.finding for one in report.failed]  # logged already
     for finding in report.found:
-        if finding.repair == Repair.ASK:  # each look finds it again, until a person has decided
+        if finding in failed or finding.repair == Repair.ASK:  # that each look finds, until a person has decided
             continue
         log.warning("reconciled", subject=finding.subject, repair=finding.repair.value, what=finding.told)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from flows.forms import Forms
 from flows.markdown import cell, moment, rows, whole
-from flows.reconcile.report import Line
+from flows.reconcile.report import Line, done, left
 
 KEY = "reconcile"
 DESCRIPTION = "What was put right last, and how the last look went"
@@ -28,8 +28,14 @@ def table(repaired: Sequence[Line], last: dict[str, Any] | None, forms: Forms) -
 def page(report: dict[str, Any], repaired: Sequence[Line], forms: Forms, *, dry_run: bool) -> str:
     """Return the page of one round: what it found, and what was put right last."""
     head = "Would be put right" if dry_run else "Put right"
-    lines = [(_subject(one, forms), one["repair"], cell(one["what"])) for one in report["found"]]
-    found = rows(("subject", "repair", "what differs"), lines) if lines else "*Nothing differs.*"
+    lines = [(_subject(one, forms), one["repair"], cell(one["what"])) for one in done(report)]
+    found = (
+        rows(("subject", "repair", "what differs"), lines)
+        if lines
+        else "*Nothing.*"
+        if report["found"]
+        else "*Nothing differs.*"
+    )
     last = f"### Put right last\n\n{_repaired(repaired, forms)}\n"
     return f"## {head}\n\n{found}\n\n{_went(report)}\n\n{last}"
 
@@ -42,8 +48,8 @@ def summary(report: dict[str, Any]) -> str:
 
 
 def _went(report: dict[str, Any]) -> str:
-    unseen = "".join(f"\n- **not looked at**: {cell(one)}" for one in report["unseen"])
-    return f"Last look: {summary(report)}{unseen}"
+    told = "".join(f"\n- **{matter}**: {cell(one)}" for matter, one in left(report))
+    return f"Last look: {summary(report)}{told}"
 
 
 def _repaired(lines: Sequence[Line], forms: Forms) -> str:

@@ -5,11 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from blocks.errors import BlockError
 from blocks.platform import Platform
 from blocks.records import repairs
-from blocks.records.tables import Training
+from blocks.records.tables import Event, Training
 from blocks.records.transitions import note
 from flows.reconcile.findings import Finding
 
@@ -24,12 +26,22 @@ class Difference:
     put_right: Callable[[], bool]
 
 
-def put_right(platform: Platform, differences: Iterable[Difference], *, dry_run: bool) -> Iterator[Finding]:
-    """Put right what differs, unless it is a dry run, and return what was found; one that fails is found again."""
+@dataclass(frozen=True)
+class Failure:
+    """A finding that could not be put right, and why."""
+
+    finding: Finding
+    why: str
+
+
+def put_right(
+    platform: Platform, differences: Iterable[Difference], failed: list[Failure], *, dry_run: bool
+) -> Iterator[Finding]:
+    """Put right what differs, unless it is a dry run, and return what was found; what `failed` is found again."""
     for difference in differences:
         yield difference.finding
         if not dry_run:
-            with guarded(difference.finding):
+            with guarded(platform, difference.finding, failed):
                 if difference.put_right():
                     with platform.records.writing() as session:
                         write_down(session, difference.finding)
@@ -44,9 +56,26 @@ def write_down(session: Session, finding: Finding, *, is_told: bool = False) -> 
 
 
 @contextmanager
-def guarded(finding: Finding) -> Generator[None]:
-    """Keep a repair that fails from holding up the others."""
+def guarded(platform: Platform, finding: Finding, failed: list[Failure]) -> Generator[None]:
+    """Keep a repair that fails from holding up the others, and have it told."""
     try:
         yield
-    except Exception:
+    except Exception as error:
         log.exception("not repaired", subject=finding.subject, repair=finding.repair, what=finding.what)
+        # Others may carry values that are nobody's to read.
+        why = str(error) if isinstance(error, BlockError | OSError) else f"{type(error).__name__}; the log says more"
+        failed.append(Failure(finding, why))
+        _tell(platform, finding, why)
+
+
+def _tell(platform: Platform, finding: Finding, why: str) -> None:
+    """Write an event of the training: once, for the next look finds and tries the same again."""
+    message = f"Could not be put right ({finding.repair}): {why}"
+    told = select(Event.id).where(Event.kind == "training", Event.resource_id == finding.training_id)
+    try:
+        with platform.records.writing() as session:
+            row = session.get(Training, finding.training_id)
+            if row is not None and session.scalar(told.where(Event.message == message).limit(1)) is None:
+                note(session, row, message)
+    except BlockError as error:
+        log.warning("not told", subject=finding.subject, error=str(error))

@@ -18,7 +18,7 @@ from blocks.records import survey, trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.words import Phase, Reason, TrainingState, Wish
 from flows.reconcile.alone import alone
-from flows.reconcile.difference import guarded, write_down
+from flows.reconcile.difference import Failure, guarded, write_down
 from flows.reconcile.findings import NO_RUN, OVER, Finding, Hearing, Repair, Seen, find
 from flows.reconcile.look import see
 from flows.training.ends import attempts
@@ -46,8 +46,11 @@ class Left:
 class Mending:
     """Puts right what was found on one page of a look."""
 
-    def __init__(self, platform: Platform, runs: Runs, hearing: Hearing, aside: Aside) -> None:
+    def __init__(
+        self, platform: Platform, runs: Runs, hearing: Hearing, aside: Aside, failed: list[Failure] | None = None
+    ) -> None:
         self.platform, self.runs, self.hearing, self.aside = platform, runs, hearing, aside
+        self.failed = [] if failed is None else failed
 
     def mend(self, page: Sequence[Seen], found: Sequence[Finding]) -> None:
         """Do what each finding asks for; one that fails holds up no other."""
@@ -59,7 +62,7 @@ class Mending:
         }
         left: list[Left] = []
         for finding in found:
-            with guarded(finding):
+            with guarded(self.platform, finding, self.failed):
                 if finding.repair in (Repair.END, Repair.RELEASE):
                     left += self._end(seen[finding.subject])
                 elif finding.repair != Repair.KILL:
@@ -159,6 +162,7 @@ class Mending:
         for one in strays:
             if one.subject in alive:
                 log.warning("processes live on after SIGKILL", attempt=one.subject)
+                self.failed.append(Failure(one, "they live on after SIGKILL; end them by hand, or restart the machine"))
                 continue
             with self.platform.records.writing() as session:
                 write_down(session, one)

@@ -7,7 +7,8 @@ from typing import Any
 
 from blocks.platform import Platform
 from blocks.records import repairs, survey
-from flows.reconcile.findings import Finding
+from flows.reconcile.difference import Failure
+from flows.reconcile.findings import Finding, Repair
 
 LINES = 50
 Line = Mapping[str, Any]
@@ -22,6 +23,7 @@ class Report:
         seconds: how long it took.
         attempts: how many were looked at.
         found: what differed.
+        failed: what of that could not be put right, and why; what is done aside may still add to it.
         unseen: what could not be looked at, and why.
     """
 
@@ -29,6 +31,7 @@ class Report:
     seconds: float = 0.0
     attempts: int = 0
     found: list[Finding] = field(default_factory=list[Finding])
+    failed: list[Failure] = field(default_factory=list[Failure])
     unseen: list[str] = field(default_factory=list[str])
 
     def as_dict(self) -> dict[str, Any]:
@@ -38,6 +41,7 @@ class Report:
             "seconds": round(self.seconds, 2),
             "attempts": self.attempts,
             "found": [_line(finding) for finding in self.found],
+            "failed": [{**_line(one.finding), "why": one.why} for one in self.failed],
             "unseen": self.unseen,
         }
 
@@ -49,6 +53,20 @@ def _line(finding: Finding) -> Line:
         "repair": finding.repair.value,
         "what": finding.told,
     }
+
+
+def done(report: Mapping[str, Any]) -> Sequence[Line]:
+    """Return what a round put right, or would put right: without what failed, and what is left to a person."""
+    failed = [{key: one[key] for key in one if key != "why"} for one in report["failed"]]
+    return [one for one in report["found"] if one not in failed and one["repair"] != Repair.ASK]
+
+
+def left(report: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """Return what a round left, each with what is the matter with it: not put right, for a person, not looked at."""
+    failed = [f"{one['subject']} ({one['repair']}): {one['what']}; {one['why']}" for one in report["failed"]]
+    asked = [f"{one['subject']}: {one['what']}" for one in report["found"] if one["repair"] == Repair.ASK]
+    told = {"not put right": failed, "for a person": asked, "not looked at": report["unseen"]}
+    return [(matter, one) for matter, ones in told.items() for one in ones]
 
 
 def repaired(platform: Platform, limit: int = LINES) -> Sequence[Line]:

@@ -17,7 +17,7 @@ from blocks.pools.runs import Runs
 from blocks.records.tables import now
 from flows.reconcile import creations, identity, litter, outdated, shown, stops, tracked
 from flows.reconcile.alone import alone
-from flows.reconcile.difference import Difference, put_right
+from flows.reconcile.difference import Difference, Failure, put_right
 from flows.reconcile.findings import Finding, Hearing, find
 from flows.reconcile.look import Prefect, look
 from flows.reconcile.repair import Aside, Mending
@@ -57,7 +57,7 @@ def reconcile(
     lease = timedelta(seconds=platform.settings.lease_seconds)
     hearing = Hearing(report.at, listening_since, lease)  # before Prefect is asked, which may take longer than a lease
     strange = identity.disagreement(platform, take=not dry_run)
-    prefect, mending = Prefect(runs), Mending(platform, runs, hearing, aside)
+    prefect, mending = Prefect(runs), Mending(platform, runs, hearing, aside, report.failed)
     for page in look(platform, prefect, hearing, thorough=thorough, unknown=not strange):
         found = find(page, hearing)
         report.attempts += len(page)
@@ -67,7 +67,7 @@ def reconcile(
     if prefect.away:
         report.unseen.append(f"runs in Prefect: {prefect.away}")
     for differences in (creations.interrupted(platform), stops.unheeded(platform)):
-        report.found += put_right(platform, differences, dry_run=dry_run)
+        report.found += put_right(platform, differences, report.failed, dry_run=dry_run)
     if strange:
         report.unseen.append(f"what nobody wants: {strange}")
     elif thorough:
@@ -89,7 +89,7 @@ def _clear_up(platform: Platform, looks: Looks, report: Report, *, dry_run: bool
     """Look at what may have been left behind; only one does it at a time, and one that looks only holds up nobody."""
     for what, differences in looks.items():
         try:
-            for finding in _alone(platform, differences, dry_run=dry_run):
+            for finding in _alone(platform, differences, report.failed, dry_run=dry_run):
                 report.found.append(finding)
         except BlockError as error:
             log.warning("not looked at", what=what, error=str(error))
@@ -100,11 +100,13 @@ def _clear_up(platform: Platform, looks: Looks, report: Report, *, dry_run: bool
             report.unseen.append(f"{what}: {error}")
 
 
-def _alone(platform: Platform, differences: Callable[[], Iterable[Difference]], *, dry_run: bool) -> Iterator[Finding]:
+def _alone(
+    platform: Platform, differences: Callable[[], Iterable[Difference]], failed: list[Failure], *, dry_run: bool
+) -> Iterator[Finding]:
     if dry_run:
-        yield from put_right(platform, differences(), dry_run=True)
+        yield from put_right(platform, differences(), failed, dry_run=True)
         return
     with alone(platform.settings.home / "reconcile.lock", within=WAIT_SECONDS) as mine:
         if not mine:
             raise BlockingIOError(f"another round has been at work for {WAIT_SECONDS:g} s")
-        yield from put_right(platform, differences(), dry_run=False)
+        yield from put_right(platform, differences(), failed, dry_run=False)

@@ -12,7 +12,12 @@ REPORT: dict[str, Any] = {
     "at": "2026-11-03T12:00:00+00:00",
     "seconds": 0.25,
     "attempts": 3,
-    "found": [{"subject": "tr-1-a1", "training": "tr-1", "repair": "end", "what": "lost: [silent]"}],
+    "found": [
+        {"subject": "tr-1-a1", "training": "tr-1", "repair": "end", "what": "lost: [silent]"},
+        {"subject": "/b", "training": "", "repair": "remove", "what": "nobody's"},
+        {"subject": "/kept/c", "training": "", "repair": "for a person", "what": "look"},
+    ],
+    "failed": [{"subject": "/b", "training": "", "repair": "remove", "what": "nobody's", "why": "it is [open]"}],
     "unseen": ["runs in MLflow: [it] does not answer"],
     "repaired": [
         {"time": "2026-11-03T11:00:00+00:00", "subject": "/a", "training": "", "repair": "remove", "what": "nobody's"}
@@ -41,7 +46,7 @@ def said(here: Platform, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize(("options", "title"), [((), "put right"), (("--dry-run",), "would be put right")])
 def test_what_was_found_and_repaired_is_printed(said: Any, options: tuple[str, ...], title: str):
-    """What differs, what was put right last, what could not be looked at, and how the look went; brackets stay."""
+    """What differs, what was put right last, what is left, each with why, and how the look went; brackets stay."""
     printed, asked = said(REPORT, *options)
     lines = [" ".join(line.split()) for line in printed.splitlines() if line]
     assert asked == [bool(options)]
@@ -52,6 +57,8 @@ def test_what_was_found_and_repaired_is_printed(said: Any, options: tuple[str, .
         "put right last",
         "when (UTC) subject repair what differed",
         "2026-11-03 11:00:00 /a remove nobody's",
+        "Not put right: /b (remove): nobody's; it is [open]",
+        "For a person: /kept/c: look",
         "Not looked at: runs in MLflow: [it] does not answer",
         "2026-11-03 12:00:00 UTC: 3 attempts looked at in 0.25 s",
     ]
@@ -59,7 +66,7 @@ def test_what_was_found_and_repaired_is_printed(said: Any, options: tuple[str, .
 
 def test_where_nothing_differs(said: Any):
     """It says so, and how it looked."""
-    printed, _ = said(REPORT | {"found": [], "repaired": [], "unseen": []})
+    printed, _ = said(REPORT | {"found": [], "failed": [], "repaired": [], "unseen": []})
     assert [line for line in printed.splitlines() if line] == [
         "Nothing differs.",
         "2026-11-03 12:00:00 UTC: 3 attempts looked at in 0.25 s",

@@ -91,6 +91,7 @@ def test_how_a_round_went_is_told(here: Platform, runs: FakeRuns, granted: Grant
         "seconds": round(report.seconds, 2),
         "attempts": 3,
         "found": [],
+        "failed": [],
         "unseen": [],
     }
 
