@@ -17,7 +17,7 @@ Id = TypeVar("Id", bound=str)
 
 
 class Glance(NamedTuple):
-    """One attempt as a list of columns; `training_state` and `wish` are its training's."""
+    """One attempt as a list of columns; `training_state`, `wish` and `instance_type` are its training's."""
 
     attempt_id: str
     training_id: str
@@ -31,13 +31,16 @@ class Glance(NamedTuple):
     submitted_at: datetime | None
     beat_at: datetime | None
     ended_at: datetime | None
+    instance_type: str
 
 
 def _glances() -> Select[Any]:
     of_attempt = (Attempt.id, Attempt.training_id, Attempt.number, Training.state, Training.wish, Attempt.token_hash)
     doing = (Attempt.flow_run_id, Attempt.progress)
     times = (Attempt.granted_at, Attempt.submitted_at, Attempt.beat_at, Attempt.ended_at)
-    return select(*of_attempt, *doing, *times).join(Training, Training.id == Attempt.training_id)
+    return select(*of_attempt, *doing, *times, Training.instance_type).join(
+        Training, Training.id == Attempt.training_id
+    )
 
 
 def _read(session: Session, query: Select[Any]) -> list[Glance]:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from flows.training.ends.verdict import Cause
 
+# Both hold only for runs that are processes of this machine; of others nothing is seen here.
 LEASE_WITHOUT_LIFE = timedelta(seconds=8)  # no process of it is left, so there is nothing to wait for
 TAKEN = timedelta(seconds=20)  # from a worker's taking a run until its process is there
 CLAIM = timedelta(minutes=10)  # from a run's submission, or from the lease of one that nobody takes
@@ -60,7 +61,8 @@ class Seen:
 
     `run` is the type of its flow run's state in Prefect (`RUNNING`, …), `NO_RUN` where Prefect has none of that id, and
     empty where Prefect was not asked or did not answer; `refused` says why no run could be submitted, empty where that
-    was not refused. `run_since` is since when its run is in that state.
+    was not refused. `run_since` is since when its run is in that state. `is_local` says whether its run would be
+    processes of this machine: where another pool has it, that none of it lives here tells nothing.
     """
 
     attempt_id: str
@@ -79,6 +81,12 @@ class Seen:
     training_is_over: bool = False
     known: bool = True
     run_since: datetime | None = None
+    is_local: bool = True
+
+    @property
+    def is_lifeless(self) -> bool:
+        """Whether its processes would be here, and none is."""
+        return self.is_local and not self.processes
 
     @property
     def heard_at(self) -> datetime:
@@ -148,13 +156,14 @@ def _look_at_ended(seen: Seen) -> Said | None:
 def _look_at_claimed(seen: Seen, hearing: Hearing) -> Said | None:
     silent, cancelled = hearing.silence(seen.heard_at), seen.run in ("CANCELLING", "CANCELLED")
     # What Prefect says ends nobody sooner: of a run that lives on it may hear nothing, and take it for crashed.
-    dead = silent > hearing.lease or (silent > LEASE_WITHOUT_LIFE and not seen.processes)
+    dead = silent > hearing.lease or (silent > LEASE_WITHOUT_LIFE and seen.is_lifeless)
     if dead and cancelled:
         return Repair.END, "its run was cancelled in Prefect", Cause.CANCELLED
     if dead:
-        life = f"{seen.processes} process(es) of it live" if seen.processes else "no process of it lives"
+        live = f"{seen.processes} process(es) of it live" if seen.processes else "no process of it lives"
+        life = f", and {live} on this machine" if seen.processes or seen.is_local else ""
         shown = "" if seen.run in ("", NO_RUN) else f"; Prefect shows its run as {seen.run}"
-        what = f"it has been silent for {silent.total_seconds():.0f} s, and {life} on this machine{shown}"
+        what = f"it has been silent for {silent.total_seconds():.0f} s{life}{shown}"
         return Repair.END, what, Cause.LOST
     if cancelled and not seen.wish_is_stop:
         return Repair.STOP, "its run was cancelled in Prefect", None
@@ -182,6 +191,6 @@ def _gone_before_it_began(seen: Seen, hearing: Hearing) -> Said | None:
     if seen.run in OVER:
         return Repair.END, f"its run ended as {seen.run} before it began", Cause.LOST
     taken_at = seen.run_since if seen.run in ("PENDING", "RUNNING") else None
-    if taken_at and not seen.processes and hearing.silence(max(seen.heard_at, taken_at)) > TAKEN:
+    if taken_at and seen.is_lifeless and hearing.silence(max(seen.heard_at, taken_at)) > TAKEN:
         return Repair.END, f"a worker took its run, which is {seen.run}, and no process of it lives here", Cause.LOST
     return None

@@ -23,6 +23,7 @@ from flows.reconcile.findings import EXIT, NO_RUN, Hearing, Seen, is_doubtful
 # What is older is looked at by a thorough look, a few minutes later at most.
 RECENTLY_CANCELLED = timedelta(minutes=10)
 RECENTLY_ENDED = timedelta(hours=1)
+PROCESSES_HERE = "process"  # the pool whose runs are processes of this machine
 UNASKED = Observed("", "")
 OVER = TERMINAL | {TrainingState.DELETE_IN_PROGRESS, TrainingState.DELETE_FAILED}
 
@@ -82,7 +83,9 @@ def look(
     recent = hearing.now - RECENTLY_CANCELLED
     cancelled = prefect.cancelled(min(oldest, recent) if thorough and oldest else recent)
     for page in _pages(platform, survey.open_attempts):
-        yield _doubts_cleared(prefect, hearing, [see(one, alive, cancelled) for one in page])
+        # The catalogue is read only where it matters: of what lives here it is known where it runs.
+        local = _local_types(platform) if any(one.attempt_id not in alive for one in page) else frozenset[str]()
+        yield _doubts_cleared(prefect, hearing, [see(one, alive, cancelled, local) for one in page])
     with platform.records.reading() as session:
         known = {one.attempt_id: one for one in survey.among(session, alive)}
     yield [see(one, alive, {}) for one in known.values() if one.ended_at]
@@ -94,13 +97,25 @@ def look(
         yield [see(one, alive, states) for one in page if one.attempt_id not in alive]
 
 
-def see(one: Glance, alive: Mapping[str, int], states: Mapping[str, Observed]) -> Seen:
+def _local_types(platform: Platform) -> frozenset[str]:
+    """Return the instance types whose runs are processes of this machine; none while the catalogue cannot be read."""
+    try:
+        return frozenset(one.name for one in platform.catalogue.instance_types if one.pool == PROCESSES_HERE)
+    except BlockError as error:
+        log.warning("which attempts run on this machine is not known", error=str(error))
+        return frozenset()
+
+
+def see(
+    one: Glance, alive: Mapping[str, int], states: Mapping[str, Observed], local: Collection[str] = frozenset()
+) -> Seen:
     """Return an attempt as records and world show it.
 
     Args:
         one: what the records hold.
         alive: how many processes each attempt has here.
         states: the states of runs in Prefect, as far as they were asked for.
+        local: the instance types whose runs are processes of this machine.
     """
     run = states.get(one.flow_run_id, UNASKED)
     return Seen(
@@ -119,6 +134,7 @@ def see(one: Glance, alive: Mapping[str, int], states: Mapping[str, Observed]) -
         flow_run_id=one.flow_run_id,
         training_id=one.training_id,
         training_is_over=one.training_state in OVER,
+        is_local=one.instance_type in local,
     )
 
 

@@ -83,9 +83,9 @@ class Mending:
     def _still(self, session: Session, seen: Seen) -> Finding | None:
         """Return what is to be done about an attempt as it is in the records by now."""
         for one in survey.among(session, [seen.attempt_id]):
-            there = see(
-                one, {seen.attempt_id: seen.processes}, {seen.flow_run_id: Observed(seen.run, "", seen.run_since)}
-            )
+            states = {seen.flow_run_id: Observed(seen.run, "", seen.run_since)}
+            local = {one.instance_type} if seen.is_local else set[str]()
+            there = see(one, {seen.attempt_id: seen.processes}, states, local)
             return next(iter(find([there], self.hearing)), None)
         return None
 

@@ -280,3 +280,29 @@ def test_a_repair_that_was_done_is_not_found_again(seen: Seen):
 def test_each_attempt_is_judged_for_itself(seen: list[Seen]):
     """What stands beside it makes no difference."""
     assert find(seen, HEARD) == [found for one in seen for found in find([one], HEARD)]
+
+
+@pytest.mark.parametrize(
+    ("seen", "local", "elsewhere"),
+    [
+        (replace(silent(CLAIMED, 9), processes=0), (Repair.END, Cause.LOST), None),
+        (replace(silent(CLAIMED, 16), processes=0), (Repair.END, Cause.LOST), (Repair.END, Cause.LOST)),
+        (replace(silent(CLAIMED, 9), processes=0, run="CANCELLED"), (Repair.END, Cause.CANCELLED), (Repair.STOP, None)),
+        (taken(21, "PENDING"), (Repair.END, Cause.LOST), None),
+        (taken(21, "RUNNING"), (Repair.END, Cause.LOST), None),
+        (silent(SUBMITTED, 601), (Repair.END, Cause.UNCLAIMED), (Repair.END, Cause.UNCLAIMED)),
+    ],
+)
+def test_that_no_process_lives_here_tells_nothing_of_runs_elsewhere(
+    seen: Seen, local: tuple[Repair, Cause], elsewhere: tuple[Repair, Cause | None] | None
+):
+    """Another pool, of containers or machines, has none here: its runs have the whole lease, and time for a claim."""
+    assert only(seen) == local
+    assert only(replace(seen, is_local=False)) == elsewhere
+
+
+def test_of_a_run_elsewhere_no_process_is_missed():
+    """What is told of its end speaks of its silence alone."""
+    (finding,) = find([replace(silent(CLAIMED, 16), processes=0, is_local=False)], HEARD)
+    assert "silent for 16 s" in finding.what
+    assert "this machine" not in finding.what

@@ -140,3 +140,23 @@ def test_a_beat_is_answered_before_its_lease_is_over(tmp_path: Path):
         Settings(home=tmp_path, lease_seconds=9)
     shortest = Settings(home=tmp_path, lease_seconds=10)
     assert shortest.lease_seconds > BEAT_SECONDS + BUSY_SECONDS
+
+
+KIND = "- {{name: cpu.small, vcpus: 1, memory_gb: 1, pool: {pool}}}"
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "is_ended"),
+    [(KIND.format(pool="process"), True), (KIND.format(pool="kubernetes"), False), ("- {name: [", False)],
+)
+def test_processes_are_missed_only_where_its_pool_has_them(
+    here: Platform, granted: Granted, runs: Any, catalogue: str, is_ended: bool
+):
+    """Another pool's run, and any while the catalogue cannot be read, has the whole lease."""
+    (here.settings.home / "catalogue").mkdir()
+    (here.settings.home / "catalogue" / "instance_types.yaml").write_text(catalogue)
+    attempt_id = granted(T.RUNNING, silent=9)
+    assert repairs(reconciled(here, runs)) == ({attempt_id: Repair.END} if is_ended else {})
+    with here.records.writing() as session:
+        session.get(Attempt, attempt_id).beat_at = now() - timedelta(seconds=16)
+    assert repairs(reconciled(here, runs)) == ({} if is_ended else {attempt_id: Repair.END})

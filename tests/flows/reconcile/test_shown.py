@@ -22,7 +22,7 @@ GONE = "tr-ffffffffffff-a1"
 
 def glance(ended: timedelta | None, run: str = "another") -> Glance:
     ended_at = None if ended is None else NOW - ended
-    return Glance("tr-1-a1", "tr-1", 1, T.RUNNING, "", "", run, "", NOW, None, None, ended_at)
+    return Glance("tr-1-a1", "tr-1", 1, T.RUNNING, "", "", run, "", NOW, None, None, ended_at, "cpu.small")
 
 
 @pytest.mark.parametrize(
