@@ -7,8 +7,8 @@ from typing import Any, Literal
 from alembic import context
 from sqlalchemy import Connection
 
-from blocks.records import identity  # noqa: F401 (its table is one of them)
-from blocks.records.tables import Base, UTCTime
+from blocks.records.identity import PlatformRecord
+from blocks.records.tables import UTCTime
 
 
 def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
@@ -45,7 +45,7 @@ def check_references(connection: Connection) -> None:
 engine = context.config.attributes["engine"]
 with engine.execution_options(emf_write=True).connect() as connection, no_cascades(connection), connection.begin():
     context.configure(
-        connection=connection, target_metadata=Base.metadata, render_as_batch=True, render_item=render_item
+        connection=connection, target_metadata=PlatformRecord.metadata, render_as_batch=True, render_item=render_item
     )
     with context.begin_transaction():
         context.run_migrations()
