@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from blocks.platform import Platform
+from blocks.records.database import Records
 from blocks.settings import Settings
 from deployments.one_machine import start, supervisor
 from deployments.one_machine.errors import CannotStart, SupervisordSilent
@@ -42,20 +44,43 @@ def test_a_busy_supervisord_is_not_taken_for_a_dead_one(
         starting._supervise()
 
 
-def test_every_up_takes_a_pause_back(
-    starting: start._Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A `down` that was killed while trainings paused leaves parts that all run: `up` says who goes on."""
-    asked: list[Path] = []
+@pytest.fixture
+def all_run(starting: start._Start, monkeypatch: pytest.MonkeyPatch) -> start._Start:
+    """An `up` where every part runs already, beside records with today's tables."""
+    monkeypatch.delenv("EMF_RECORDS_URL", raising=False)
     monkeypatch.setattr(starting, "_supervise", lambda: False)
     monkeypatch.setattr(starting, "_start", lambda stage: set())
     monkeypatch.setattr(starting, "_wait", lambda parts, told: None)
     monkeypatch.setattr(start.deploy, "ensure_pools", lambda settings: None)
     monkeypatch.setattr(start.deploy, "deploy_flows", lambda settings: False)
+    Platform(starting.settings).records.migrate()
+    return starting
+
+
+def test_every_up_takes_a_pause_back(
+    all_run: start._Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A `down` that was killed while trainings paused leaves parts that all run: `up` says who goes on."""
+    asked: list[Path] = []
     monkeypatch.setattr(start, "resume_all", lambda platform: asked.append(platform.settings.home) or 2)
-    assert starting.run()
-    assert asked == [starting.settings.home]
+    assert all_run.run()
+    assert asked == [all_run.settings.home]
     assert "2 training(s) that were paused go on." in capsys.readouterr().out
+
+
+def test_records_of_another_platform_are_told(
+    all_run: start._Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first `up` tells the folder whose it is; a later one with other records warns, and says what to do."""
+    all_run.run()
+    assert "Warning" not in capsys.readouterr().out
+    other = f"sqlite:///{all_run.settings.home / 'other.db'}"
+    Records(other).migrate()
+    monkeypatch.setenv("EMF_RECORDS_URL", other)
+    all_run.run()
+    told = capsys.readouterr().out
+    assert "Warning: The records seem not to be those of" in told
+    assert "If EMF_RECORDS_URL was forgotten" in told
 
 
 def test_a_script_that_was_left_running_has_the_time_that_it_was_promised(
