@@ -114,7 +114,7 @@ def _assign(assigner: Assigner, attempt_id: str) -> Body:
             return assigner.assignment(session.get_one(Attempt, attempt_id)).model_dump(mode="json")
     except Unassignable as error:
         with records.writing() as session:
-            fresh = session.get(Attempt, attempt_id)
+            fresh = verbs.locked(session, attempt_id)
             if fresh is not None and fresh.ended_at is None:
                 attempts.refuse(session, fresh, str(error))
         raise Fenced(str(error)) from error
