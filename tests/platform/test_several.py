@@ -13,6 +13,7 @@ from blocks.platform import Platform
 from blocks.storage.location import parse
 from flows.training import reading
 from tests.platform.deadlines import within
+from tests.platform.killing import find
 
 SECONDS = 500
 STEPS = 160
@@ -100,6 +101,25 @@ def test_one_instance_that_is_killed_costs_no_more_than_a_while(
     assert [attempt["reason"] for attempt in found["attempts"]] == ["INTERRUPTED", ""]
     assert found["attempts"][1]["resumed_from"]
     assert weights(connections, found) == weights(connections, undisturbed(kind))
+
+
+def test_a_run_that_is_killed_leaves_no_worker_of_torchrun(
+    trained: Callable[..., Training], undisturbed: Callable[[str], Training], connections: Platform
+):
+    """The workers leave the process group of their run; all of them are gone before the next attempt begins."""
+    left: list[psutil.Process] = []
+
+    def kill_run(training_id: str) -> None:
+        scripts = find("script", connections, training_id)
+        assert len(scripts) >= 4  # two agents of torchrun's, two workers
+        for process in find("run", connections, training_id):
+            process.kill()
+        left.extend(psutil.wait_procs(scripts, timeout=40)[1])
+
+    found = trained("torchrun", "run killed", kill_run)
+    assert left == []
+    assert [attempt["reason"] for attempt in found["attempts"]] == ["MACHINE_LOST", ""]
+    assert weights(connections, found) == weights(connections, undisturbed("torchrun"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
