@@ -93,6 +93,7 @@ def test_every_signal_that_would_end_it_takes_the_wish_back(
     """A lost terminal and SIGTERM do as Ctrl-C does; another signal meanwhile changes nothing."""
     training_id = make()
     granted(here, training_id)
+    outside = signal.signal(number, signal.SIG_DFL)  # who runs these tests in the background may have it ignored
     before = signal.getsignal(number)
 
     def interrupt(_left: list[str]) -> None:
@@ -105,6 +106,7 @@ def test_every_signal_that_would_end_it_takes_the_wish_back(
         suspend.suspend_all(here, 20, interrupt)
     assert wishes(here) == {training_id: Wish.NONE}
     assert signal.getsignal(number) is before
+    signal.signal(number, outside)
 
 
 def test_a_signal_that_is_ignored_stays_so(here: Platform, make: Callable[..., str], monkeypatch):
