@@ -25,6 +25,7 @@ from flows.reconcile.findings import Finding, Repair
 from flows.training.assignment import checkpoints_of, work_folder
 from flows.training.checkpoints.salvage import salvage, withdraw_model
 from flows.training.checkpoints.start import copy_folder
+from flows.training.instances.kept import move_whole
 from flows.training.instances.permissions import open_up
 from flows.training.spec import TrainingSpec
 
@@ -157,7 +158,7 @@ def _put_by(platform: Platform, attempt_id: str) -> str:
     copy = copy_folder(work_folder(platform.settings.home, attempt_id))
     folder = platform.settings.home / "kept" / training.id / f"checkpoint-{row.number}"
     if copy.is_dir() and not folder.exists():
-        _move(copy, folder)
+        move_whole(copy, folder)
     if not folder.exists():
         return ""
     # Not named like one of the platform's checkpoints: that would be none that the records know, and go.
@@ -165,22 +166,6 @@ def _put_by(platform: Platform, attempt_id: str) -> str:
     command = shlex.join(["emf", "storage", "put", str(folder), place])
     until = "until the training is COMPLETE or deleted"
     return f" Its last checkpoint is kept in {folder} {until}; `{command}` sends it once its place is mended."
-
-
-def _move(copy: Path, folder: Path) -> None:
-    """Move a folder as a whole or not at all; what cannot be renamed, as on two disks, is copied."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        copy.rename(folder)
-    except OSError:
-        coming = folder.with_name(f"{folder.name}.coming")
-        shutil.rmtree(coming, ignore_errors=True)  # of a tidying that was killed
-        try:
-            shutil.copytree(copy, coming)
-            coming.rename(folder)
-        except OSError:
-            shutil.rmtree(coming, ignore_errors=True)  # half a copy holds room that others need
-            raise
 
 
 def _warn(platform: Platform, attempt_id: str, what: str) -> None:

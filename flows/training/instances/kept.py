@@ -28,30 +28,34 @@ def keep(instance: Instance, home: Path) -> Path:
     if left.is_dir():
         open_up(left)
         make_links_relative(left)
-        for old in (folder.with_name("model.coming"), folder):  # of an attempt that was given up: this one's counts
-            shutil.rmtree(old, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _move(left, folder)
+        shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was given up: this one's counts
+        move_whole(left, folder)
     folder.mkdir(parents=True, exist_ok=True)
     instance.root.mkdir(parents=True, exist_ok=True)  # the note that this attempt is still to be tidied
     return folder
 
 
-def _move(left: Path, folder: Path) -> None:
-    """Move a folder as a whole or not at all; what cannot be renamed, as on two disks, is copied."""
+def move_whole(source: Path, target: Path) -> None:
+    """Move a folder as a whole or not at all; what cannot be renamed, as on two disks, is copied.
+
+    Raises:
+        OSError: it cannot be moved; it is whole where it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    coming = target.with_name(f"{target.name}.coming")
+    shutil.rmtree(coming, ignore_errors=True)  # of who was killed in the middle of this
     try:
-        left.rename(folder)
+        source.rename(target)
     except OSError:
-        coming = folder.with_name("model.coming")
         try:
-            shutil.copytree(left, coming, symlinks=True)
-            coming.rename(folder)
+            shutil.copytree(source, coming, symlinks=True)
+            coming.rename(target)
         except OSError:
             shutil.rmtree(coming, ignore_errors=True)  # half a copy holds room that others need
             raise
         with suppress(OSError):
-            # Renamed first: half removed it would be taken for the model, should we be asked again.
-            shutil.rmtree(left.rename(left.with_name("model.copied")), ignore_errors=True)
+            # Renamed first: half removed it would be taken for the whole, should we be asked again.
+            shutil.rmtree(source.rename(source.with_name(f"{source.name}.copied")), ignore_errors=True)
 
 
 def make_links_relative(folder: Path) -> None:
