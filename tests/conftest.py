@@ -28,6 +28,7 @@ STARTING = (
     TESTS / "deployments",
     TESTS / "blocks" / "hosts" / "test_program.py",
     TESTS / "blocks" / "logs" / "test_capture.py",
+    TESTS / "blocks" / "pools" / "test_command.py",
     TESTS / "blocks" / "pools" / "test_environments.py",
     TESTS / "blocks" / "pools" / "test_open_files.py",
     TESTS / "blocks" / "pools" / "test_processes.py",

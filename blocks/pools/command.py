@@ -5,6 +5,7 @@ import selectors
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,7 @@ from blocks.pools.processes import end_all
 TICK_SECONDS = 0.2
 GRACE_SECONDS = 3.0
 PIECE_BYTES = 65536
+LAST_LOOKS = 5
 # What an installer may see of this process's environment: never the platform's own keys.
 ALLOWED = frozenset(
     {
@@ -122,10 +124,24 @@ def _lines(process: subprocess.Popen[bytes], check: Callable[[], None]) -> Itera
 
 
 def end_tree(pid: int) -> None:
-    """End a process and all below it."""
+    """End a process that leads a session, all below it, and whatever it started in the moment of its end."""
     try:
         top = psutil.Process(pid)
         tree = [top, *top.children(recursive=True)]
     except psutil.NoSuchProcess:
-        return
-    end_all(tree, GRACE_SECONDS)
+        tree = []
+    end_all(tree, GRACE_SECONDS, lambda: _session(pid))
+    for _ in range(LAST_LOOKS):  # who forks while it is being ended leaves one more each time
+        if not (left := _session(pid)):
+            return
+        end_all(left, 0.0)
+
+
+def _session(pid: int) -> list[psutil.Process]:
+    """Return the living processes of a session, by its leader's number."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with suppress(OSError, psutil.Error):
+            if os.getsid(process.pid) == pid and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
