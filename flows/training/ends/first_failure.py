@@ -44,9 +44,9 @@ def is_success(evidence: Evidence) -> bool:
 
 
 def broke_off(evidence: Evidence) -> bool:
-    """Say whether a script was killed, or died from another signal: what it was writing then is torn."""
+    """Say whether a script may have died while it wrote: from a signal, or where nobody saw it end by itself."""
     end = End(evidence, read(evidence.last_lines, evidence.exit_code))
-    return end.was_killed or end.signal is not None
+    return end.was_killed or end.exit_code is None
 
 
 def first_failure(ends: Sequence[InstanceEnd]) -> Evidence:

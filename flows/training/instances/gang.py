@@ -46,9 +46,18 @@ def run_together(
     ends: list[InstanceEnd] = []
     ended = _when_all_ended_well(len(instances), succeeded)
 
-    def go(one: Instance, python: Path) -> None:
+    def go(one: Instance, python: Path, uploads: Uploads) -> None:
+        def failed() -> None:
+            stop.set()
+            uploads.leave_checkpoints()  # what is torn by its end seems to rest while its log is waited for
+
+        def told(evidence: Evidence) -> None:
+            if not is_success(evidence):
+                failed()
+            ended(evidence)
+
         try:
-            end = launch(one, python, echo, lambda: _tell_started(one), stop.set, ended)
+            end = launch(one, python, echo, lambda: _tell_started(one), failed, told)
         except Exception as error:  # noqa: BLE001 (a thread's fault must reach the attempt's end)
             end = _fault(error)
         ends.append(end)
@@ -57,9 +66,12 @@ def run_together(
 
     def together() -> None:
         try:
-            with _uploading(instances, mirrored, ends), ThreadPoolExecutor(len(instances), "instance") as pool:
+            with (
+                _uploading(instances, mirrored, ends) as uploads,
+                ThreadPoolExecutor(len(instances), "instance") as pool,
+            ):
                 for one, python in zip(instances, pythons, strict=True):
-                    pool.submit(go, one, python)
+                    pool.submit(go, one, python, uploads)
         except Exception as error:  # noqa: BLE001 (as above)
             ends.append(_fault(error))
 
@@ -73,12 +85,12 @@ def _fault(error: Exception) -> InstanceEnd:
 
 
 @contextmanager
-def _uploading(instances: Sequence[Instance], mirrored: Path, ends: Sequence[InstanceEnd]) -> Generator[None]:
+def _uploading(instances: Sequence[Instance], mirrored: Path, ends: Sequence[InstanceEnd]) -> Generator[Uploads]:
     """Upload what the scripts leave while they run, and once more when all of them have ended."""
     uploads = Uploads(instances, mirrored)
     uploads.start()
     try:
-        yield
+        yield uploads
     finally:
         uploads.finish(is_whole=not any(broke_off(end.evidence) for end in ends))
 

@@ -32,7 +32,7 @@ class Uploads(threading.Thread):
     def __init__(self, instances: Sequence[Instance], mirrored: Path) -> None:
         super().__init__(name="uploads", daemon=True)
         self._instance, self._mirrored = instances[0], mirrored
-        self._over = threading.Event()
+        self._over, self._leaves_checkpoints = threading.Event(), threading.Event()
         self._scalars_at = 0.0
         self._scalars_sent: Signature = {}
         self._told: set[tuple[str, type]] = set()
@@ -54,6 +54,10 @@ class Uploads(threading.Thread):
             if self._once(last=True) or time.monotonic() > end:
                 return
             time.sleep(TICK_SECONDS)
+
+    def leave_checkpoints(self) -> None:
+        """Take no more checkpoints before `finish`, which knows how the scripts have ended."""
+        self._leaves_checkpoints.set()
 
     def finish(self, *, is_whole: bool) -> None:
         """Wait until what is left is sent, after the scripts have ended; `is_whole` where none of them was killed."""
@@ -97,8 +101,12 @@ class Uploads(threading.Thread):
                 self._instance.door.warn(f"Warning: {text}")
 
     def _checkpoint(self, last: bool) -> None:
-        if self._keeper is not None:
-            self._keeper.finish(is_whole=self._is_whole) if last else self._keeper.tick(time.monotonic())
+        if self._keeper is None:
+            return
+        if last:
+            self._keeper.finish(is_whole=self._is_whole)
+        elif not self._leaves_checkpoints.is_set():
+            self._keeper.tick(time.monotonic())
 
     def _scalars(self, last: bool) -> None:
         source = self._instance.folders.tensorboard

@@ -135,7 +135,8 @@ def test_the_order_in_which_ends_are_collected_does_not_matter(both):
         (Evidence(Cause.EXIT, signal=9), True),
         (Evidence(Cause.EXIT, exit_code=137), True),  # a process of it was killed
         (Evidence(Cause.MEMORY, signal=9), True),
-        (Evidence(Cause.LOST), False),
+        (Evidence(Cause.LOST), True),
+        (Evidence(Cause.PLATFORM, error="the launcher ended with -9"), True),  # and its script with it
     ],
 )
 def test_who_may_have_been_writing_when_it_died(evidence: Evidence, broke: bool):

@@ -17,6 +17,7 @@ from blocks.hosts import loopback
 from blocks.logs import LocalSink
 from blocks.platform import Platform
 from blocks.records.words import Wish
+from flows.training.checkpoints.keeper import STILL_TOGETHER_SECONDS
 from flows.training.ends.evidence import Cause, Evidence
 from flows.training.ends.first_failure import is_success
 from flows.training.instances import gang
@@ -238,3 +239,29 @@ def test_scripts_that_cannot_be_watched_are_not_started(pair: Pair, tmp_path: Pa
     both = pair("")
     assert run(both, tmp_path) == Evidence(Cause.PLATFORM, error="OSError: Too many open files.")
     assert [list(one.log.last) for one in both] == [[], []]
+
+
+@pytest.mark.parametrize("who", ["os.getpid()", "os.getppid()"], ids=["script", "launcher"])
+def test_what_was_being_written_at_a_kill_is_no_checkpoint(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str
+):
+    """However long its log is waited for: it seems to rest then, and no process has it open any more."""
+    both = pair(f"""
+        if rank == 0:
+            file = open(os.path.join(os.environ["EM_CHECKPOINT_DIR"], "state"), "wb")
+            file.write(b"half")
+            file.flush()
+            os.kill({who}, signal.SIGKILL)
+        time.sleep(60)
+        """)
+    finish = launching.Capture.finish
+
+    def slow(self: launching.Capture, within: float) -> None:
+        time.sleep(STILL_TOGETHER_SECONDS + 3)
+        finish(self, within)
+
+    monkeypatch.setattr(launching.Capture, "finish", slow)
+    told: list[object] = []
+    monkeypatch.setattr(both[0].door, "checkpoint", told.append)
+    assert not is_success(run(both, tmp_path))
+    assert told == []
