@@ -13,6 +13,7 @@ from blocks.records import trainings
 from blocks.storage.storage import Storage
 from flows.controller.assign import Assigner
 from flows.training.assignment import work_folder
+from flows.training.checkpoints.checkpoint import Committed
 from flows.training.instances.contract import Rank
 from flows.training.instances.door import Door, GivenUp
 from flows.training.instances.instance import Instance, ScriptLog
@@ -92,3 +93,8 @@ def folder(tmp_path: Path) -> Path:
     found = tmp_path / "instance" / "checkpoint"
     found.mkdir(parents=True)
     return found
+
+
+@pytest.fixture
+def told() -> list[Committed]:
+    return []

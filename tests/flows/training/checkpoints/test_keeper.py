@@ -1,8 +1,6 @@
 """The keeper: checkpoints are noticed, copied at rest, committed, told, and only the newest kept."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,17 +8,16 @@ from hypothesis import strategies as st
 
 from blocks.errors import Permanent
 from blocks.storage.errors import BadPath, Unreachable
-from blocks.storage.location import Location, parse
+from blocks.storage.location import parse
 from blocks.storage.storage import Storage
-from flows.training.checkpoints.checkpoint import Committed, Known, fetch
+from flows.training.checkpoints.checkpoint import Committed, fetch
 from flows.training.checkpoints.keeper import MOVING_SECONDS, OPEN_SECONDS, STILL_TOGETHER_SECONDS, Keeper, Kept, is_due
 from flows.training.checkpoints.manifest import read_manifest
 from flows.training.checkpoints.snapshot import Part
+from tests.flows.training.checkpoints.keeping import KEEP, TRAINING, Failing, keeper, watch_of
 from tests.flows.training.folders import FILES, content, fill
 
 A, B = {"a": (1, 1)}, {"a": (1, 2)}
-TRAINING = "tr-0123456789ab"
-KEEP = 3
 
 
 @pytest.mark.parametrize(
@@ -52,46 +49,6 @@ def test_nothing_is_kept_twice(current: dict, committed: dict, resting: float, m
     if is_due(current, committed, resting=resting, moving=moving):
         assert current
         assert current != committed
-
-
-class Failing(Storage):
-    """A real storage whose next calls of one verb break off after, or before, they did their work."""
-
-    def __init__(self, verb: str, suffix: str, *, after: bool) -> None:
-        super().__init__({}, {})
-        self.verb, self.suffix, self.after, self.times = verb, suffix, after, 0
-
-    def _broken(self, verb: str, place: Location, work: Callable[[], object]) -> object:
-        fails = self.times > 0 and verb == self.verb and str(place).endswith(self.suffix)
-        answer = work() if self.after or not fails else None
-        if fails:
-            self.times -= 1
-            raise Unreachable("the answer was lost")
-        return answer
-
-    def write(self, place: Location, data: bytes, only_if_absent: bool = False) -> None:
-        self._broken("write", place, lambda: Storage.write(self, place, data, only_if_absent))
-
-    def upload(self, source: Path, place: Location, progress=None, skip=None):
-        return self._broken("upload", place, lambda: Storage.upload(self, source, place, progress, skip))
-
-
-@pytest.fixture
-def told() -> list[Committed]:
-    return []
-
-
-def keeper(storage: Storage, folder: Path, there: Path, told: list[Committed]) -> Keeper:
-    return watch_of(storage, [Part(folder)], there, told)
-
-
-def watch_of(
-    storage: Storage, parts: list[Part], there: Path, told: list[Committed], *, keep: int = KEEP, **more: Any
-) -> Keeper:
-    """Watch parts; what it asks may be given."""
-    given = {key: more.pop(key) for key in ("is_being_written", "make_sure") if key in more}
-    of = Kept(f"{TRAINING}-a1", f"file://{there}", keep, **more)
-    return Keeper(storage, parts, parts[0].folder.parent / "checkpoint-copy", of, told.append, **given)
 
 
 def test_a_checkpoint_is_kept_once_it_rests(
@@ -160,40 +117,6 @@ def test_what_the_script_left_at_its_end_is_kept(storage: Storage, folder: Path,
     fill(folder)
     assert watch.finish() == told[0]
     assert watch.finish() is None
-
-
-def test_only_the_newest_are_kept(storage: Storage, folder: Path, there: Path, told: list[Committed]):
-    """Of five checkpoints three are left, whole with marker and manifest; of the others nothing is."""
-    watch = keeper(storage, folder, there, told)
-    for number in range(5):
-        fill(folder, {"step": b"x" * (number + 1)})
-        watch.finish()
-    assert [one.number for one in told] == [1, 2, 3, 4, 5]
-    left = {file.name for file in there.iterdir()}
-    assert left == {f"checkpoint-{n}{end}" for n in (3, 4, 5) for end in ("", ".manifest.json", ".committed")}
-    assert watch.kept == [one.path for one in told[-KEEP:]]
-
-
-def test_one_that_could_not_be_deleted_is_deleted_later(
-    storage: Storage, folder: Path, there: Path, told: list[Committed], monkeypatch: pytest.MonkeyPatch
-):
-    """A store that is away as a checkpoint grows old leaves nothing of it behind, once it is back."""
-    watch = keeper(storage, folder, there, told)
-
-    def away(*_: object) -> None:
-        raise Unreachable("The store is away.")
-
-    for number in range(KEEP):
-        fill(folder, {"step": b"x" * (number + 1)})
-        watch.finish()
-    fill(folder, {"step": b"last"})
-    with monkeypatch.context() as patch:
-        patch.setattr(storage, "delete", away)
-        with pytest.raises(Unreachable):
-            watch.finish()
-    watch.finish()
-    assert watch.kept == [one.path for one in told[1:]]
-    assert not list(there.glob("checkpoint-1*"))
 
 
 def test_an_empty_folder_after_a_checkpoint_takes_nothing_away(
@@ -292,76 +215,6 @@ def test_what_had_rested_before_a_kill_counts(folder: Path, there: Path, told: l
     with pytest.raises(Unreachable):
         watch.tick(1)
     assert watch.finish(is_whole=False) == told[0]
-
-
-def test_what_is_written_again_but_not_new_is_no_checkpoint(
-    storage: Storage, folder: Path, there: Path, told: list[Committed]
-):
-    """The same bytes are no progress, also after a retry has saved what it was started with."""
-    watch = keeper(storage, folder, there, told)
-    fill(folder)
-    watch.finish()
-    fill(folder)
-    assert watch.finish() is None
-    place = parse(told[0].path, 2048)
-    before = Known(place, read_manifest(storage, place))
-    later = watch_of(storage, [Part(folder)], there, told, before=before)
-    fill(folder)
-    assert later.finish() is None
-    assert len(told) == 1
-
-
-def test_what_is_unchanged_is_not_sent_twice(
-    storage: Storage, folder: Path, there: Path, told: list[Committed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Of a checkpoint that changed in one file only that is uploaded, under whatever names the others lie now."""
-    watch, upload, sent = keeper(storage, folder, there, told), storage.upload, list[str]()
-
-    def counting(source: Path, place: Location, progress=None, skip=lambda _name: False):
-        sent.extend(name for name in content(source) if not skip(name))
-        return upload(source, place, progress, skip)
-
-    fill(folder, {"frozen": b"f" * 9, "step-1/weights": b"1", "step-1/same": b"s"})
-    watch.finish()
-    monkeypatch.setattr(storage, "upload", counting)
-    (folder / "step-1").rename(folder / "step-2")
-    fill(folder, {"step-2/weights": b"2"})
-    done = watch.finish()
-    assert sent == ["step-2/weights"]
-    assert done is not None
-    assert done.unchanged == 10
-    assert fetch(storage, done.path, tmp_path / "back").manifest
-    assert content(tmp_path / "back") == {"frozen": b"f" * 9, "step-2/weights": b"2", "step-2/same": b"s"}
-
-
-def test_what_has_gone_from_the_store_is_sent_again(
-    storage: Storage, folder: Path, there: Path, told: list[Committed], tmp_path: Path
-):
-    """A file of the last checkpoint that somebody removed does not come back as a hole."""
-    watch = keeper(storage, folder, there, told)
-    fill(folder, {"frozen": b"f", "weights": b"1"})
-    watch.finish()
-    (there / "checkpoint-1" / "frozen").unlink()
-    fill(folder, {"weights": b"2"})
-    done = watch.finish()
-    assert done is not None
-    assert done.unchanged == 0
-    assert fetch(storage, done.path, tmp_path / "back").manifest
-
-
-def test_the_newest_of_the_training_are_kept_whichever_attempt_made_them(
-    storage: Storage, folder: Path, there: Path, told: list[Committed]
-):
-    """What earlier attempts left goes, the oldest first, as new ones come."""
-    first = watch_of(storage, [Part(folder)], there / "attempt-1", told)
-    for number in range(2):
-        fill(folder, {"step": b"x" * (number + 1)})
-        first.finish()
-    second = watch_of(storage, [Part(folder)], there / "attempt-2", told, keep=2, earlier=[one.path for one in told])
-    fill(folder, {"step": b"new"})
-    second.finish()
-    left = sorted(str(file.relative_to(there)) for file in there.glob("*/*.committed"))
-    assert left == ["attempt-1/checkpoint-2.committed", "attempt-2/checkpoint-1.committed"]
 
 
 def test_a_checkpoint_of_several_has_every_part(storage: Storage, there: Path, told: list[Committed], tmp_path: Path):
