@@ -31,6 +31,7 @@ STARTING = (
     TESTS / "blocks" / "pools" / "test_command.py",
     TESTS / "blocks" / "pools" / "test_environments.py",
     TESTS / "blocks" / "pools" / "test_open_files.py",
+    TESTS / "blocks" / "pools" / "test_overlay.py",
     TESTS / "blocks" / "pools" / "test_processes.py",
     TESTS / "flows" / "cli" / "test_emf.py",
     TESTS / "flows" / "training" / "instances" / "test_gang.py",
