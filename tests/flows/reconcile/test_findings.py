@@ -194,7 +194,7 @@ def test_what_was_refused_ends_with_the_words_of_the_refusal():
 
 
 STATES = ["", NO_RUN, "SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", *sorted(OVER)]
-SEEN = st.builds(
+ANY = st.builds(
     Seen,
     st.sampled_from(["tr-1-a1", "tr-2-a1"]),
     st.booleans(),
@@ -210,6 +210,8 @@ SEEN = st.builds(
     training_is_over=st.booleans(),
     known=st.booleans(),
 )
+# Only what has no run can have been refused one.
+SEEN = ANY.map(lambda seen: replace(seen, refused="") if seen.run or seen.submitted_at else seen)
 
 
 def found_of(seen: Seen) -> Finding | None:
