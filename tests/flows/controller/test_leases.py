@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from flows.reconcile.tidy import tidy
 from tests.flows.controller.conftest import SECRET, FakeRuns, catalogue, training
 
 T = TrainingState
+LONG_AGO = now() - 9 * KEEPING
 
 
 # --- grant
@@ -75,20 +77,25 @@ def test_what_still_runs_holds_its_lease(here: Platform, leases: Leases, make: C
     assert len(training(here, second).attempts) == 1
 
 
+def had_two_attempts(here: Platform, training_id: str, ended_at: datetime) -> list[str]:
+    """Let two attempts of a training have ended then, and it wait for the next; returns their ids."""
+    with here.records.writing() as session:
+        for _ in range(2):
+            row = trainings.find(session, training_id)
+            attempt = verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[])
+            verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
+            attempt.ended_at = ended_at
+        return [attempt.id for attempt in row.attempts]
+
+
 @pytest.mark.parametrize("ended", ["now", "long ago"])
 def test_a_next_attempt_waits_for_the_last_process_of_any_before(
     here: Platform, leases: Leases, make: Callable[..., str], ended: str
 ):
     """However long that takes: two would write in one place. Another training need not wait."""
     training_id, other = make(), make()
-    with here.records.writing() as session:
-        for _ in range(2):
-            row = trainings.find(session, training_id)
-            attempt = verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[])
-            verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
-            if ended == "long ago":
-                attempt.ended_at = now() - 9 * KEEPING
-    leases.began = now() - 9 * KEEPING
+    had_two_attempts(here, training_id, now() if ended == "now" else LONG_AGO)
+    leases.began = LONG_AGO
     marked = os.environ | {processes.MARK: f"{training_id}-a1"}
     with subprocess.Popen([sys.executable, "-c", "input()"], env=marked, stdin=subprocess.PIPE, text=True) as script:
         leases.grant()
@@ -140,14 +147,9 @@ def test_a_next_attempt_waits_for_as_long_as_somebody_is_at_work(
 ):
     """A large checkpoint of any attempt before may take hours to send; who is killed over it holds up nobody."""
     training_id, other = make(), make()
-    with here.records.writing() as session:
-        for _ in range(2):
-            row = trainings.find(session, training_id)
-            attempt = verbs.grant(session, row, machine="here", memory_bytes=1, gpus=[])
-            verbs.end(session, attempt, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
-            attempt.ended_at = now() - 9 * KEEPING
-            (here.settings.home / "work" / attempt.id).mkdir(parents=True)
-    leases.began = now() - 9 * KEEPING
+    for attempt_id in had_two_attempts(here, training_id, LONG_AGO):
+        (here.settings.home / "work" / attempt_id).mkdir(parents=True)
+    leases.began = LONG_AGO
     command = [sys.executable, "-c", AT_WORK, str(here.settings.home / "work" / f"{training_id}-a{of}")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as tidying:
         assert tidying.stdout.readline() == "True\n"
