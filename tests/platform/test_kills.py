@@ -82,6 +82,7 @@ def strike(victim: str, own: Platform, look: Callable[[], Training], source: ran
     mend(victim, own)
 
 
+@pytest.mark.timeout(600 + 60 * KILLS)
 def test_killed_again_and_again_it_ends_with_the_same_weights(
     own: Platform, descending: Callable[[], Training], hurry: Path, uninterrupted: bytes
 ):

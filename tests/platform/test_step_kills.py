@@ -23,6 +23,7 @@ from tests.platform.terminal import emf
 TRACER = Path(__file__).parent / "tracer"
 SAMPLE = sys.maxsize if os.environ.get("STEP_KILLS") == "all" else number("STEP_KILLS", 6)
 """How many of the calls are tried; `make torture` tries all."""
+MOST = 500  # calls of a run, roughly; each is tried before it and after it
 AT_ONCE = 3
 SECONDS = 400
 MODEL = {f"layer-{number}": f"weights {number}".encode() for number in range(3)}
@@ -98,6 +99,7 @@ def plans(calls: Sequence[str], most: int, source: random.Random) -> list[str]:
     return every if most >= len(every) else sorted(source.sample(every, most), key=lambda plan: int(plan.split()[1]))
 
 
+@pytest.mark.timeout(900 + 60 * min(SAMPLE, 2 * MOST))
 def test_killed_at_any_call_it_ends_in_the_same_place(
     own: Platform, calls: list[str], traces: Path, start: Callable[[str, str], str]
 ):
