@@ -69,7 +69,12 @@ def checkpoints_of(spec: TrainingSpec, training_id: str, number: int) -> str:
     """
     if not spec.checkpoint_path:
         return ""
-    return f"{checkpoint_root(spec.checkpoint_path).rstrip('/')}/{training_id}/attempt-{number}"
+    return f"{folder_of(spec.checkpoint_path, training_id)}/attempt-{number}"
+
+
+def folder_of(checkpoint_path: str, training_id: str) -> str:
+    """Return the folder below which all checkpoints of a training are written, of whichever attempt."""
+    return f"{checkpoint_root(checkpoint_path).rstrip('/')}/{training_id}"
 
 
 def checkpoint_root(checkpoint_path: str) -> str:

@@ -3,7 +3,6 @@
 Scripts need to know nothing of this.
 """
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from flows.training.checkpoints.checkpoint import Committed, Known, commit, forg
 from flows.training.checkpoints.manifest import Manifest, are_same
 from flows.training.checkpoints.provenance import Provenance
 from flows.training.checkpoints.snapshot import Part, Signature, look_at, snapshot
+from flows.training.whole import discard
 
 STILL_SECONDS = 1.0
 STILL_TOGETHER_SECONDS = 3.0  # of several instances one may still write what another has written
@@ -143,7 +143,7 @@ class Keeper:
         manifest = self._manifest(taken_at)
         if not manifest.files or (self._before and are_same(manifest.files, self._before.manifest.files)):
             self._committed = taken.files  # written again, but not new: a checkpoint is progress
-            shutil.rmtree(self._copy, ignore_errors=True)
+            discard(self._copy)
             return None
         self._make_sure()
         place = self._root / f"checkpoint-{manifest.number}"
@@ -186,4 +186,4 @@ class Keeper:
             self._tell(self._untold[0])
             self._untold.pop(0)
             # Not before: to whom a killed run did not tell of it, the copy proves that the folder is whole.
-            shutil.rmtree(self._copy, ignore_errors=True)
+            discard(self._copy)

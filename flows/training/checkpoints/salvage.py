@@ -14,7 +14,7 @@ from blocks.records.words import TERMINAL, TrainingState
 from blocks.storage.errors import NotFound
 from blocks.storage.location import DERIVED_LIMIT, Location, parse
 from blocks.storage.storage import Storage
-from flows.training.assignment import checkpoint_root, checkpoints_of, output_of, work_folder
+from flows.training.assignment import checkpoints_of, folder_of, output_of, work_folder
 from flows.training.checkpoints.checkpoint import Committed, Known, commit, forget, manifest_of
 from flows.training.checkpoints.manifest import Damaged, are_same, read_manifest
 from flows.training.checkpoints.snapshot import Part, look_at
@@ -179,7 +179,7 @@ def _forget_unknown(platform: Platform, storage: Storage, attempt: Attempt) -> N
     with platform.records.reading() as session:
         training = session.get_one(Training, attempt.training_id)
         known = {c.path for a in training.attempts for c in a.checkpoints}
-    root = f"{checkpoint_root(training.request['checkpoint_path'])}/{training.id}"
+    root = folder_of(training.request["checkpoint_path"], training.id)
     for number, path in _there(storage, root):
         if number <= attempt.number and path not in known:
             forget(storage, parse(path, DERIVED_LIMIT))

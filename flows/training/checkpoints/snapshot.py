@@ -5,9 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from blocks.storage.errors import NoSpace
 from blocks.storage.os_errors import os_faults
 from blocks.storage.walk import walk
+from flows.training.whole import discard, put
 
+SHARE_OF_DISK = 0.9  # of what is free; a script that saves, and the records, need some of it meanwhile
 Signature = Mapping[str, tuple[int, int]]
 """Relative path to size (bytes) and modification time (ns) of every file of a folder."""
 
@@ -84,27 +87,41 @@ def look_at(parts: Sequence[Part]) -> Look:
 def snapshot(parts: Sequence[Part], into: Path) -> Look | None:
     """Copy all parts as a whole and return what was copied; None, and no copy, where anything moved meanwhile.
 
-    What lies at `into` is whole, whenever one is killed: it gets that name last.
+    What lies at `into` is whole, whenever one is killed.
+
+    Raises:
+        NoSpace: the copy would take nearly all that is left of the disk; nothing was written.
+        OSError: the disk refused it.
     """
     coming = into.with_name(f"{into.name}.coming")
-    for old in (coming, into):
-        shutil.rmtree(old, ignore_errors=True)
+    discard(into)
+    shutil.rmtree(coming, ignore_errors=True)
     coming.mkdir(parents=True)
     before = look_at(parts)
     try:
+        _make_sure_of_room(before.files, coming)
         for source, name in _sources(parts, before.files):
             target = coming / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
+        if look_at(parts).files == before.files:
+            put(coming, into)
+            return before
     except OSError:
         if look_at(parts).files == before.files:
-            shutil.rmtree(coming, ignore_errors=True)  # on a full disk it holds the room that others need
             raise
-    if look_at(parts).files == before.files:
-        coming.rename(into)
-        return before
-    shutil.rmtree(coming, ignore_errors=True)
+    finally:
+        shutil.rmtree(coming, ignore_errors=True)  # half of it would hold the room that others need
     return None
+
+
+def _make_sure_of_room(files: Signature, folder: Path) -> None:
+    needed, free = sum(size for size, _ in files.values()), shutil.disk_usage(folder).free
+    if needed > SHARE_OF_DISK * free:
+        raise NoSpace(
+            f"A copy of the checkpoint has {needed} bytes, and the disk of {folder.parent} only {free} free.",
+            "Free or add space: a tenth of what is free is left to others.",
+        )
 
 
 def _sources(parts: Sequence[Part], files: Signature) -> Iterator[tuple[Path, str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flows.training.instances.instance import Instance
 from flows.training.instances.permissions import open_up
+from flows.training.whole import discard, put
 
 
 def kept_folder(home: Path, training_id: str) -> Path:
@@ -28,7 +29,7 @@ def keep(instance: Instance, home: Path) -> Path:
     if left.is_dir():
         open_up(left)
         make_links_relative(left)
-        shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was given up: this one's counts
+        discard(folder)  # of an attempt that was given up: this one's counts
         move_whole(left, folder)
     folder.mkdir(parents=True, exist_ok=True)
     instance.root.mkdir(parents=True, exist_ok=True)  # the note that this attempt is still to be tidied
@@ -45,17 +46,16 @@ def move_whole(source: Path, target: Path) -> None:
     coming = target.with_name(f"{target.name}.coming")
     shutil.rmtree(coming, ignore_errors=True)  # of who was killed in the middle of this
     try:
-        source.rename(target)
+        put(source, target)
     except OSError:
         try:
             shutil.copytree(source, coming, symlinks=True)
-            coming.rename(target)
+            put(coming, target)
         except OSError:
             shutil.rmtree(coming, ignore_errors=True)  # half a copy holds room that others need
             raise
         with suppress(OSError):
-            # Renamed first: half removed it would be taken for the whole, should we be asked again.
-            shutil.rmtree(source.rename(source.with_name(f"{source.name}.copied")), ignore_errors=True)
+            discard(source)
 
 
 def make_links_relative(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Folders of files, and what is in them."""
 
+import os
 from pathlib import Path
 
 FILES = {"model.pt": b"m" * 5000, "state/옵티마이저.bin": b"o", "empty": b""}
@@ -22,3 +23,12 @@ def texts(folder: Path) -> dict[str, str]:
 
 def silent(_what: str, _share: float) -> None:
     """Progress that nobody looks at."""
+
+
+def give_away(root: Path) -> None:
+    """Give a test's folders to the user that `unprivileged` becomes, and let it reach them."""
+    if os.geteuid() == 0:
+        for path in (root, *root.rglob("*")):
+            os.chown(path, 65534, 65534, follow_symlinks=False)
+        for above in (one for one in root.parents if one.stat().st_mode & 0o055 != 0o055):
+            above.chmod(0o755)

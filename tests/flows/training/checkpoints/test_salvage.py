@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from blocks.platform import Platform
 from blocks.records import attempt as verbs
@@ -16,8 +17,10 @@ from blocks.records.tables import Attempt
 from blocks.records.words import TrainingState
 from blocks.storage.location import Location, parse
 from blocks.storage.store import READ_LIMIT
+from flows.training import whole
 from flows.training.assignment import work_folder
 from flows.training.checkpoints.checkpoint import Committed, commit, manifest_of
+from flows.training.checkpoints.keeper import Keeper, Kept
 from flows.training.checkpoints.manifest import Manifest, beside, read_manifest
 from flows.training.checkpoints.salvage import salvage, withdraw_model
 from flows.training.checkpoints.snapshot import Part, signature
@@ -179,6 +182,45 @@ def test_a_retry_goes_on_only_from_what_is_whole(here: Platform, ended: Ended, a
     copied(here, attempt_id, {"weights": b"whole"})
     salvage(here, attempt_id)
     assert contents(here, kept(attempt_of, attempt_id)) == [{"weights": b"whole"}]
+
+
+def test_a_copy_that_was_being_removed_is_no_checkpoint(
+    here: Platform, ended: Ended, attempt_of: Any, places: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """A run that is killed while it removes what it has committed leaves nothing to go on from that lacks a file."""
+    attempt_id = ended(T.CREATE_IN_PROGRESS, {"weights": "w", "optimizer": "o"})
+    told: list[Committed] = []
+    root = f"{places['checkpoint_path']}/{attempt_id.removesuffix('-a1')}/attempt-1"
+    copy = copy_folder(work_folder(here.settings.home, attempt_id))
+    keeper = Keeper(
+        here.storage, [Part(checkpoint_folder(here, attempt_id))], copy, Kept(attempt_id, root, 3), told.append
+    )
+    fill(checkpoint_folder(here, attempt_id), {"weights": b"new"})
+
+    def killed(folder: Path, ignore_errors: bool = False) -> None:
+        if (folder / "weights").exists():
+            (folder / "weights").unlink()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(whole.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        keeper.finish()
+    monkeypatch.undo()
+    with here.records.writing() as session:
+        attempt = session.get(Attempt, attempt_id)
+        checkpoints.committed(session, attempt, 1, told[0].path, files=2, size=told[0].bytes, keep=3)
+    salvage(here, attempt_id)
+    assert kept(attempt_of, attempt_id) == [f"{root}/checkpoint-1"]
+
+
+def test_a_training_may_write_to_a_whole_mount(here: Platform, ended: Ended, attempt_of: Any, tmp_path: Path):
+    """What a killed run left is kept there as anywhere."""
+    (tmp_path / "mount").mkdir()
+    (here.settings.home / "settings.yaml").write_text(yaml.safe_dump({"nas": {"nas-1": str(tmp_path / "mount")}}))
+    attempt_id = ended(T.STOPPED, {"weights": "new"}, checkpoint_path="nas://nas-1:/")
+    salvage(here.afresh(), attempt_id)
+    path = f"nas://nas-1:/{attempt_id.removesuffix('-a1')}/attempt-1/checkpoint-1"
+    assert kept(attempt_of, attempt_id) == [path]
 
 
 def test_where_nobody_goes_on_both_are_kept(here: Platform, ended: Ended, attempt_of: Any):

@@ -2,13 +2,14 @@
 
 import errno
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from blocks.storage.errors import AccessDenied
+from blocks.storage.errors import AccessDenied, NoSpace
 from flows.training.checkpoints import snapshot as snapshots
 from flows.training.checkpoints.snapshot import Part, look, look_at, signature, snapshot
 from tests.flows.training.folders import FILES, content, fill
@@ -113,6 +114,15 @@ def test_several_folders_are_one_snapshot(folder: Path, tmp_path: Path):
     parts = [Part(fill(folder, {"a": b"0"}), "instance-0/"), Part(fill(other, {"a": b"1"}), "instance-1/")]
     assert snapshot(parts, tmp_path / "copy")
     assert content(tmp_path / "copy") == {"instance-0/a": b"0", "instance-1/a": b"1"}
+
+
+def test_a_copy_for_which_there_is_no_room_is_not_begun(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A disk that it would fill refuses the script's own saves meanwhile, and the records'."""
+    fill(folder, {"a": b"1" * 95})
+    monkeypatch.setattr(snapshots.shutil, "disk_usage", lambda _folder: shutil._ntuple_diskusage(1000, 900, 100))
+    with pytest.raises(NoSpace, match="95 bytes"):
+        snapshot([Part(folder)], tmp_path / "copy")
+    assert list(tmp_path.glob("copy*")) == []
 
 
 def test_a_copy_that_found_no_room_leaves_none_of_it(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

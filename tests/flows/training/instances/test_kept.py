@@ -1,7 +1,6 @@
 """Where a model is between its script's end and its place."""
 
 import errno
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from blocks.platform import Platform
 from flows.training.instances.instance import Instance
 from flows.training.instances.kept import keep, make_links_relative
-from tests.flows.training.folders import fill, texts
+from tests.flows.training.folders import fill, give_away, texts
 
 
 def test_a_model_outlives_its_attempt(here: Platform, instance: Callable[..., Instance]):
@@ -50,15 +49,6 @@ def test_a_model_whose_folders_the_script_closed_is_kept(
     folder = keep(one, home)
     assert texts(folder) == {"a.pt": "a", "deep/b.pt": "b", "deep/last.pt": "a", "secret/c.pt": "c"}
     assert not left.exists()
-
-
-def give_away(root: Path) -> None:
-    """Give a test's folders to the user that `unprivileged` becomes, and let it reach them."""
-    if os.geteuid() == 0:
-        for path in (root, *root.rglob("*")):
-            os.chown(path, 65534, 65534, follow_symlinks=False)
-        for above in (one for one in root.parents if one.stat().st_mode & 0o055 != 0o055):
-            above.chmod(0o755)
 
 
 @pytest.fixture
