@@ -1,7 +1,7 @@
 """Everything that can be said against a request before it is recorded: all of it at once, with nothing made."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast
@@ -19,6 +19,8 @@ from flows.faults import Fault, Refused
 from flows.names import composed, lookup_faults, path_problem
 from flows.training import arguments, data_size
 from flows.training.assignment import checkpoint_root
+from flows.training.checkpoints.checkpoint import OWN_CHECKPOINT, is_committed
+from flows.training.checkpoints.manifest import UNCOMMITTED
 from flows.training.fields import request_key_faults
 from flows.training.spec import TrainingSpec, catalogue_faults, parse, request_faults, whole_number
 from flows.training.spec import warnings as spec_warnings
@@ -113,10 +115,24 @@ def _data_sets(raw: Mapping[str, object]) -> list[tuple[str, access.Wanted]]:
 
 
 def _place_faults(platform: Platform, raw: Mapping[str, object]) -> list[Fault]:
+    places = _places(raw)
     return [
         Fault(fault.field, fault.path, fault.problem.rstrip("."), fault.remedy)
-        for fault in access.check(platform.storage, _places(raw))
-    ]
+        for fault in access.check(platform.storage, places)
+    ] or _uncommitted(platform, places)
+
+
+def _uncommitted(platform: Platform, places: Sequence[access.Wanted]) -> list[Fault]:
+    """Return what is wrong with a checkpoint of another training that is to be gone on from."""
+    faults: list[Fault] = []
+    for one in places:
+        if one.field == "checkpoint_path" and OWN_CHECKPOINT.search(one.path):
+            try:
+                if not is_committed(platform.storage, parse_path(one.path, DERIVED_LIMIT)):
+                    faults.append(Fault(one.field, one.path, UNCOMMITTED, "Name one that `emf training show` lists."))
+            except StorageError as error:
+                faults.append(Fault(one.field, one.path, error.problem.rstrip("."), error.remedy))
+    return faults
 
 
 def _python(platform: Platform, raw: Mapping[str, object], machine: Machine | None) -> str:

@@ -20,12 +20,24 @@ from blocks.storage.errors import AlreadyThere
 from blocks.storage.location import DERIVED_LIMIT, Location, parse
 from blocks.storage.storage import Storage
 from blocks.storage.store import THREADS, Progress
-from flows.training.checkpoints.manifest import Listed, Manifest, beside, files_of, read_manifest, share_of, verify
+from flows.training.checkpoints.manifest import (
+    UNCOMMITTED,
+    Damaged,
+    Listed,
+    Manifest,
+    beside,
+    files_of,
+    read_manifest,
+    share_of,
+    verify,
+)
 from flows.training.checkpoints.provenance import Provenance
 from flows.training.checkpoints.snapshot import Part, prefix_of
 
 OWN_FOLDER = re.compile(r"tr-[0-9a-f]{12}/")
 """What the platform itself puts below a checkpoint path: a folder a training."""
+OWN_CHECKPOINT = re.compile(OWN_FOLDER.pattern + r"attempt-[0-9]+/checkpoint-[0-9]+/*$")
+"""How the path of one of the platform's own checkpoints ends."""
 
 
 @dataclass(frozen=True)
@@ -151,14 +163,21 @@ def fetch(storage: Storage, path: str, into: Path, index: int = 0, progress: Pro
     A folder without our manifest is handed over as it is; trainings' own folders below it (`tr-…`) are left out.
 
     Raises:
-        Damaged: a file is missing or is not what the manifest says; the file is named.
+        Damaged: a file is missing or is not what the manifest says (the file is named), or it is a checkpoint of ours
+            that was never committed, or is being deleted.
     """
     place = parse(path, DERIVED_LIMIT)
-    # Beside a whole container or mount there is nothing.
-    if not place.key or storage.stat(beside(place, ".committed")) is None:
+    if not is_committed(storage, place):
+        if OWN_CHECKPOINT.search(place.key):
+            raise Damaged(f"The checkpoint {place} {UNCOMMITTED}.")
         storage.download(place, into, progress, skip=lambda name: OWN_FOLDER.match(name) is not None)
         return Fetched(None)
     return fetch_committed(storage, path, into, index, progress)
+
+
+def is_committed(storage: Storage, place: Location) -> bool:
+    """Say whether a folder is a checkpoint with a marker; beside a whole container or mount there is none."""
+    return bool(place.key) and storage.stat(beside(place, ".committed")) is not None
 
 
 def fetch_committed(

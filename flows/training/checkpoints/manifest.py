@@ -18,6 +18,10 @@ LIMIT = 1 << 28
 """Bytes of a manifest: enough for as many files as a walk finds."""
 
 
+UNCOMMITTED = "has no marker: it was deleted, or never committed"
+"""What is wrong with a checkpoint that does not count."""
+
+
 class Damaged(Permanent):
     """A checkpoint's files are not what its manifest says."""
 
@@ -89,7 +93,7 @@ def read_manifest(storage: Storage, place: Location) -> Manifest:
     try:
         marker = storage.read(beside(place, ".committed"))
     except NotFound:
-        raise Damaged(f"The checkpoint {place} has no marker: it was deleted, or never committed.") from None
+        raise Damaged(f"The checkpoint {place} {UNCOMMITTED}.") from None
     said = storage.read(beside(place, ".manifest.json"), LIMIT)
     if hashlib.sha256(said).hexdigest().encode() != marker.strip():
         raise Damaged(f"The manifest of the checkpoint {place} is not the one that was committed.")

@@ -309,6 +309,7 @@ def test_anothers_checkpoint_is_only_read(here: Platform, places: dict[str, Any]
     theirs = "checkpoints/tr-0123456789ab/attempt-1/checkpoint-3"
     (root / theirs).mkdir(parents=True)
     (root / theirs / "model.pt").write_text("weights")
+    (root / f"{theirs}.committed").write_text("marker")
     tried: list[tuple[str, bool]] = []
     probe = here.storage.probe
     vars(here.storage)["probe"] = lambda place, write: tried.append((str(place), write)) or probe(place, write)
@@ -322,3 +323,15 @@ def test_anothers_checkpoint_must_be_there(here: Platform, places: dict[str, Any
     """A training that should go on from it would begin anew otherwise."""
     path = f"file://{root}/checkpoints/tr-0123456789ab/attempt-1/checkpoint-3"
     assert "holds no files" in refused(here, places | {"checkpoint_path": path})["checkpoint_path"]
+
+
+def test_what_was_never_committed_is_not_gone_on_from(here: Platform, places: dict[str, Any], root: Path):
+    """A checkpoint of ours without its marker is half there; a folder of a person's own needs none."""
+    path = root / "checkpoints" / "tr-0123456789ab" / "attempt-1" / "checkpoint-3"
+    path.mkdir(parents=True)
+    (path / "model.pt").write_text("half")
+    assert "never committed" in refused(here, places | {"checkpoint_path": f"file://{path}/"})["checkpoint_path"]
+    path.with_name("checkpoint-3.committed").write_text("marker")
+    check(here, places | {"checkpoint_path": f"file://{path}/"}, TWO_CORES)
+    mine = path.rename(root / "checkpoints" / "mine")
+    check(here, places | {"checkpoint_path": f"file://{mine}"}, TWO_CORES)

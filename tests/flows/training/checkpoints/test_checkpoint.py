@@ -162,6 +162,19 @@ def test_what_is_half_written_is_not_verified(storage: Storage, place: Location,
     assert content(tmp_path / "back") == FILES
 
 
+def test_what_of_ours_lacks_its_marker_is_not_handed_over_at_all(
+    storage: Storage, there: Path, folder: Path, tmp_path: Path
+):
+    """It was never committed, or its training is deleting it: half of it may be gone."""
+    ours = parse(f"file://{there}/{TRAINING}/attempt-1/checkpoint-2")
+    kept(storage, fill(folder), ours, "a", 2)
+    assert fetch(storage, f"{ours}/", tmp_path / "back").manifest
+    storage.delete(beside(ours, ".committed"))
+    with pytest.raises(Damaged, match="never committed"):
+        fetch(storage, f"{ours}/", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
 def test_a_persons_folder_is_handed_over_without_trainings(storage: Storage, there: Path, tmp_path: Path):
     """Trainings' own folders below it are left out; a file or folder that is only named like one is not."""
     theirs = {"model.pt": b"m", "tr-final.pt": b"f", "tr-best/x": b"x", "sub/tr-0123456789ab/y": b"y"}
