@@ -36,7 +36,19 @@ def judge(attempt: Attempt, evidence: Evidence) -> Verdict:
         return Verdict(TrainingState.FAIL_TRAIN, Reason(training.reason), training.message)
     if training.state == TrainingState.STOP_IN_PROGRESS and training.reason:  # whatever became of its run since
         return Verdict(TrainingState.STOPPED, Reason(training.reason), training.message)
-    return decide(in_phase(attempt, evidence), wish, history(attempt), committed=attempt.commits > 0)
+    verdict = decide(in_phase(attempt, evidence), wish, history(attempt), committed=attempt.commits > 0)
+    return _with_what_is_kept(verdict, attempt, evidence)
+
+
+def _with_what_is_kept(verdict: Verdict, attempt: Attempt, evidence: Evidence) -> Verdict:
+    """Say where the model is of a script that ended well, where nobody else tells it and nobody will put it away."""
+    if verdict.state != TrainingState.FAIL_TRAIN or evidence.cause == Cause.OUTPUT:
+        return verdict
+    if attempt.evidence.get("exit_code") != 0:
+        return verdict
+    where = f"EMF_HOME/kept/{attempt.training_id}/model"
+    kept = f"Its script had ended with exit code 0: what it made is kept in {where} until the training is deleted."
+    return replace(verdict, message=f"{verdict.message} {kept}")
 
 
 def in_phase(attempt: Attempt, evidence: Evidence) -> Evidence:

@@ -19,12 +19,14 @@ BY_A_PEER = frozenset({Signals.SIGABRT, Signals.SIGPIPE})
 class InstanceEnd:
     """How an instance's script ended. Moments are seconds of a steady clock.
 
-    `at` is when its main process was gone, `told_at` when we told it to end; infinity where we never did.
+    `at` is when its main process was gone, `told_at` when we told it to end; infinity where we never did. `killed` is
+    how many of its processes did not end by themselves.
     """
 
     evidence: Evidence
     at: float
     told_at: float = math.inf
+    killed: int = 0
 
 
 class Kind(IntEnum):
@@ -43,10 +45,10 @@ def is_success(evidence: Evidence) -> bool:
     return evidence.cause == Cause.EXIT and evidence.exit_code == 0
 
 
-def broke_off(evidence: Evidence) -> bool:
-    """Say whether a script may have died while it wrote: from a signal, or where nobody saw it end by itself."""
-    end = End(evidence, read(evidence.last_lines, evidence.exit_code))
-    return end.was_killed or end.exit_code is None
+def broke_off(ended: InstanceEnd) -> bool:
+    """Say whether a script may have died while it wrote: a process of it was killed, or nobody saw it end by itself."""
+    end = End(ended.evidence, read(ended.evidence.last_lines, ended.evidence.exit_code))
+    return ended.killed > 0 or end.was_killed or end.exit_code is None
 
 
 def first_failure(ends: Sequence[InstanceEnd]) -> Evidence:

@@ -92,7 +92,7 @@ def _uploading(instances: Sequence[Instance], mirrored: Path, ends: Sequence[Ins
     try:
         yield uploads
     finally:
-        uploads.finish(is_whole=not any(broke_off(end.evidence) for end in ends))
+        uploads.finish(is_whole=not any(broke_off(end) for end in ends))
 
 
 def _when_all_ended_well(count: int, succeeded: Callable[[], None]) -> Callable[[Evidence], None]:

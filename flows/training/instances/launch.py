@@ -70,7 +70,8 @@ def launch(
         capture.finish(within=READ_SECONDS)
     except LogError as error:
         instance.door.warn(f"Warning: lines of the log were lost: {error}")
-    return InstanceEnd(_evidence(reports, process.returncode, instance, told_at), at, told_at)
+    killed = sum(int(reports.ended.get(word) or 0) for word in ("processes_killed", "survivors"))
+    return InstanceEnd(_evidence(reports, process.returncode, instance, told_at), at, told_at, killed)
 
 
 def _start(python: Path) -> tuple[subprocess.Popen[bytes], int, int, int]:

@@ -256,6 +256,22 @@ def test_what_was_told_of_the_script_outlives_its_run(here, make, attempt_of):
     assert "while what it made was put in its place" in row.message
 
 
+@pytest.mark.parametrize(("exit_code", "is_told"), [(0, True), (3, False)])
+def test_where_the_model_is_kept_is_told_once_nobody_puts_it_away(
+    here, make, attempt_of, exit_code: int, is_told: bool
+):
+    """A script ended well, and its run died again and again while it put the model in its place."""
+    attempt_id = recorded(here, make(), [("MACHINE_LOST", 0)] * 3)
+    told = {"cause": "exit", "exit_code": exit_code}
+    with here.records.writing() as session:
+        attempt = session.get(Attempt, attempt_id)
+        verbs.stage_out(session, attempt, None, reason=None, message="", evidence=told)
+    close(here, attempt_id, Evidence(Cause.LOST, error="silent"))
+    row = attempt_of(attempt_id)
+    assert row.training.state == T.FAIL_TRAIN
+    assert (f"is kept in EMF_HOME/kept/{row.training_id}/model until" in row.training.message) == is_told
+
+
 def test_after_its_end_it_holds_nothing(here, make: Callable[..., str]):
     """Its lease is back, and a training that is tried again waits for the next."""
     training_id = make()

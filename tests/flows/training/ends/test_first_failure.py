@@ -141,4 +141,9 @@ def test_the_order_in_which_ends_are_collected_does_not_matter(both):
 )
 def test_who_may_have_been_writing_when_it_died(evidence: Evidence, broke: bool):
     """Whoever ended by itself has written what it wrote; a signal comes in the middle of that."""
-    assert broke_off(evidence) == broke
+    assert broke_off(End(evidence, 0)) == broke
+
+
+def test_a_process_that_is_killed_may_have_been_writing():
+    """Also where the main process ended well: it may have left the saving to another."""
+    assert broke_off(End(Evidence(Cause.STOPPED, exit_code=0), 0, killed=1))

@@ -95,6 +95,20 @@ def test_a_stop_lets_the_script_save(running: Callable[[str], Instance], echo: E
     assert (one.folders.source / "saved").exists()
 
 
+def test_what_a_script_leaves_to_be_killed_is_counted(running: Callable[[str], Instance], echo: Echo):
+    """Its main process ends well, and what still writes for it does not hear SIGTERM: that may have been writing."""
+    one = running("""
+        import signal, subprocess, sys
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready'); time.sleep(600)"
+        child = subprocess.Popen([sys.executable, "-u", "-c", deaf])
+        signal.pause()
+        """)
+    when_ready(one, one.stop.set)
+    end = launched(one, echo)
+    assert (end.evidence.exit_code, end.killed) == (0, 1)
+
+
 def test_a_full_disk_does_not_stop_the_stop(running: Callable[[str], Instance], echo: Echo):
     """What the platform cannot say any more neither keeps SIGTERM from the script nor makes its end another."""
     one = running(SAVES)
