@@ -41,43 +41,59 @@ def run_together(
         NoFreePort: no ports are left through which the instances could find each other.
     """
     _choose_ports(instances)
-    stop = instances[0].stop  # it is the same event for all of them
     echo = Echo(show, instances[0].assignment.training_id)
-    ends: list[InstanceEnd] = []
-    ended = _when_all_ended_well(len(instances), succeeded)
+    gang = _Gang(instances, echo, succeeded)
+    was_signalled = _run(lambda: gang.run(pythons, mirrored), gang.stop)
+    echo.finish()
+    return first_failure(gang.ends), was_signalled
 
-    def go(one: Instance, python: Path, uploads: Uploads) -> None:
+
+class _Gang:
+    """The instances, and how each has ended so far."""
+
+    def __init__(self, instances: Sequence[Instance], echo: Echo, succeeded: Callable[[], None]) -> None:
+        self.instances, self.stop = instances, instances[0].stop  # it is the same event for all of them
+        self.ends: list[InstanceEnd] = []
+        self._echo, self._succeeded = echo, succeeded
+        self._lock, self._well = Lock(), 0
+
+    def run(self, pythons: Sequence[Path], mirrored: Path) -> None:
+        """Run all scripts to their ends, and upload what they leave."""
+        try:
+            with (
+                _uploading(self.instances, mirrored, self.ends) as uploads,
+                ThreadPoolExecutor(len(self.instances), "instance") as pool,
+            ):
+                for one, python in zip(self.instances, pythons, strict=True):
+                    pool.submit(self._go, one, python, uploads)
+        except Exception as error:  # noqa: BLE001 (a thread's fault must reach the attempt's end)
+            self.ends.append(_fault(error))
+
+    def _go(self, one: Instance, python: Path, uploads: Uploads) -> None:
         def failed() -> None:
-            stop.set()
+            self.stop.set()
             uploads.leave_checkpoints()  # what is torn by its end seems to rest while its log is waited for
 
         def told(evidence: Evidence) -> None:
-            if not is_success(evidence):
+            if is_success(evidence):
+                self._ended_well()
+            else:
                 failed()
-            ended(evidence)
 
         try:
-            end = launch(one, python, echo, lambda: _tell_started(one), failed, told)
-        except Exception as error:  # noqa: BLE001 (a thread's fault must reach the attempt's end)
-            end = _fault(error)
-        ends.append(end)
-        if not is_success(end.evidence):
-            stop.set()
-
-    def together() -> None:
-        try:
-            with (
-                _uploading(instances, mirrored, ends) as uploads,
-                ThreadPoolExecutor(len(instances), "instance") as pool,
-            ):
-                for one, python in zip(instances, pythons, strict=True):
-                    pool.submit(go, one, python, uploads)
+            end = launch(one, python, self._echo, lambda: _tell_started(one), failed, told)
         except Exception as error:  # noqa: BLE001 (as above)
-            ends.append(_fault(error))
+            end = _fault(error)
+        self.ends.append(end)
+        if not is_success(end.evidence):
+            self.stop.set()
 
-    was_signalled = _run(together, stop)
-    echo.finish()
-    return first_failure(ends), was_signalled
+    def _ended_well(self) -> None:
+        with self._lock:
+            self._well += 1
+            is_last = self._well == len(self.instances)
+        if is_last:
+            self._succeeded()
 
 
 def _fault(error: Exception) -> InstanceEnd:
@@ -93,21 +109,6 @@ def _uploading(instances: Sequence[Instance], mirrored: Path, ends: Sequence[Ins
         yield uploads
     finally:
         uploads.finish(is_whole=not any(broke_off(end) for end in ends))
-
-
-def _when_all_ended_well(count: int, succeeded: Callable[[], None]) -> Callable[[Evidence], None]:
-    """Return what each script's end is told to; the last of `count` that ended well calls `succeeded`."""
-    lock, well = Lock(), list[Evidence]()
-
-    def ended(evidence: Evidence) -> None:
-        if is_success(evidence):
-            with lock:
-                well.append(evidence)
-                is_last = len(well) == count
-            if is_last:
-                succeeded()
-
-    return ended
 
 
 def _choose_ports(instances: Sequence[Instance]) -> None:
