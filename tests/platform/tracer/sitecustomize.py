@@ -72,7 +72,7 @@ def trace(folder: str, attempt: str) -> None:
     import subprocess
 
     tracer.wrap(subprocess.Popen, "__init__", "spawn")
-    for name in ("rename", "replace", "link"):
+    for name in ("rename", "replace", "link", "unlink"):
         tracer.wrap(os, name, name)
 
 
