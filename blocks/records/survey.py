@@ -53,7 +53,14 @@ def open_attempts(session: Session, after: str = "") -> Sequence[Glance]:
     return _read(session, query.order_by(Attempt.id).limit(PAGE))
 
 
-def unclosed(session: Session, until: datetime, since: datetime | None = None, after: str = "") -> Sequence[Glance]:
+def unclosed(
+    session: Session,
+    until: datetime,
+    since: datetime | None = None,
+    after: str = "",
+    *,
+    ahead: datetime | None = None,
+) -> Sequence[Glance]:
     """Return one page of the attempts that ended in a time, and whose run Prefect has not been seen to take for ended.
 
     Args:
@@ -61,10 +68,12 @@ def unclosed(session: Session, until: datetime, since: datetime | None = None, a
         until: when that time ends.
         since: when it begins; None: with the first attempt ever.
         after: the last id of the page before.
+        ahead: also those that ended after this: the clock has been set back since.
     """
-    query = _glances().where(Attempt.ended_at <= until, Attempt.run_is_over.is_(False), Attempt.flow_run_id != "")
-    if since is not None:
-        query = query.where(Attempt.ended_at >= since)
+    ended = Attempt.ended_at <= until if since is None else Attempt.ended_at.between(since, until)
+    if ahead is not None:
+        ended = or_(ended, Attempt.ended_at > ahead)
+    query = _glances().where(ended, Attempt.run_is_over.is_(False), Attempt.flow_run_id != "")
     return _read(session, query.where(Attempt.id > after).order_by(Attempt.id).limit(PAGE))
 
 

@@ -19,29 +19,40 @@ class Pulse:
 
     def __init__(self) -> None:
         self.report: Report | None = None
-        self.listening_since: datetime = now()
-        self._beaten_at = self.listening_since
+        self._since = self._beaten_at = now()
         self._loops: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
 
     def beat(self, loop: str, patience_seconds: float) -> None:
         """Tell that a loop goes on; it is late when it does not tell so again within its patience.
 
-        After a gap in the wall clock (the machine slept, this process was stopped, or the clock was set) nobody can
-        have been heard: the listening begins anew, before any silence is judged. One loop does nothing but beat, so
-        that a step which takes long is no gap.
+        One loop does nothing but beat, so that a step which takes long is no gap.
         """
         with self._lock:
-            moment = now()
-            if abs(moment - self._beaten_at) > GAP:
-                self.listening_since = moment
-            self._beaten_at = moment
+            self._mind_a_gap()
             self._loops[loop] = (time.monotonic(), patience_seconds)
+
+    @property
+    def listening_since(self) -> datetime:
+        """Since when instances are heard, by the clock as it is set now: before it, nobody is blamed for silence."""
+        with self._lock:
+            self._mind_a_gap()
+            return self._since
+
+    def _mind_a_gap(self) -> None:
+        """Listen anew after a gap in the wall clock: nobody can have been heard.
+
+        The machine slept, this process was stopped, or the clock was set.
+        """
+        moment = now()
+        if abs(moment - self._beaten_at) > GAP:
+            self._since = moment
+        self._beaten_at = moment
 
     def listen_anew(self) -> None:
         """Tell that an instance could not be heard: nobody is blamed for its silence until now."""
         with self._lock:
-            self.listening_since = now()
+            self._since = now()
 
     def late(self) -> list[str]:
         """Return the loops that have not been heard of within their patience."""

@@ -1,7 +1,10 @@
-"""Creations of experiments whose flow died on the way: they fail, so that they can be retried."""
+"""Creations of experiments whose flow died on the way: they fail, so that they can be retried.
+
+Like silence, their standing still counts from when somebody listened: no clock that is set fails one in flight.
+"""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from blocks.platform import Platform
@@ -11,24 +14,29 @@ from blocks.records.transitions import transition
 from blocks.records.words import ExperimentState, Reason
 from flows.reconcile.difference import Difference
 from flows.reconcile.findings import Finding, Repair
+from flows.reconcile.hearing import Hearing
 
 CREATION = timedelta(minutes=5)
+EVER = datetime.max.replace(tzinfo=UTC)  # whatever the clock showed when they began
 CREATING = (ExperimentState.CREATE_REQUESTED, ExperimentState.CREATE_IN_PROGRESS)
 
 
-def interrupted(platform: Platform) -> Iterator[Difference]:
+def interrupted(platform: Platform, hearing: Hearing) -> Iterator[Difference]:
     """Return the creations that have not moved for minutes."""
     with platform.records.reading() as session:
-        stale = experiments.being_created_since(session, now() - CREATION)
-    for row in stale:
+        creating = experiments.being_created_since(session, EVER)
+    hearing = hearing.at(now())
+    for row in creating:
+        if hearing.silence(row.changed_at) <= CREATION:
+            continue
         what = f"the creation of the experiment {row.name} has not gone on since {row.changed_at:%Y-%m-%d %H:%M} UTC"
-        yield Difference(Finding(row.id, Repair.FAIL, what), partial(_fail, platform, row.id))
+        yield Difference(Finding(row.id, Repair.FAIL, what), partial(_fail, platform, row.id, row.changed_at))
 
 
-def _fail(platform: Platform, experiment_id: str) -> bool:
+def _fail(platform: Platform, experiment_id: str, seen_at: datetime) -> bool:
     with platform.records.writing() as session:
         row = session.get(Experiment, experiment_id, with_for_update=True)
-        if row is None or row.state not in CREATING or row.changed_at > now() - CREATION:
+        if row is None or row.state not in CREATING or row.changed_at != seen_at:
             return False
         message = "Its creation was interrupted; `emf experiment retry` goes on with it."
         transition(session, row, ExperimentState.CREATE_FAILED, reason=Reason.INTERRUPTED, message=message)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from flows.reconcile.hearing import Hearing
 from flows.training.ends.verdict import Cause
 
 # Both hold only for runs that are processes of this machine; of others nothing is seen here.
@@ -34,25 +35,6 @@ class Repair(StrEnum):
     TIDY = "tidy"  # the folder of an attempt that has ended: what is worth it is kept, then it goes
     REMOVE = "remove"  # files of nobody
     ASK = "for a person"  # what nobody else may decide on
-
-
-@dataclass(frozen=True)
-class Hearing:
-    """What silence is judged by.
-
-    Attributes:
-        now: when the attempts were looked at.
-        since: since when the door is open; nobody is blamed for silence before that, nor while it is shut (None).
-        lease: how long one may be silent; an instance beats every two seconds.
-    """
-
-    now: datetime
-    since: datetime | None
-    lease: timedelta
-
-    def silence(self, heard: datetime) -> timedelta:
-        """Return for how long one that was heard of then has been silent, as far as anybody listened."""
-        return self.now - max(heard, self.since or self.now)
 
 
 @dataclass(frozen=True)
@@ -137,7 +119,7 @@ def _look(seen: Seen, hearing: Hearing) -> Finding | None:
         if seen.training_is_over:
             said = (Repair.RELEASE, "it holds a lease although its training has ended", None)
     else:
-        said = None if seen.ended_at and hearing.now - seen.ended_at < EXIT else _look_at_ended(seen)
+        said = None if seen.ended_at and hearing.age(seen.ended_at) < EXIT else _look_at_ended(seen)
     if said is None:
         return None
     repair, what, cause = said
@@ -175,7 +157,7 @@ def _look_at_unclaimed(seen: Seen, hearing: Hearing) -> Said | None:
         return said
     if seen.wish_is_stop:  # nothing runs that would obey; from here no run can claim it
         return Repair.END, "it was asked to stop before a run came for it", Cause.STOPPED
-    if seen.run == NO_RUN and hearing.now - seen.granted_at <= FORGOTTEN:
+    if seen.run == NO_RUN and hearing.age(seen.granted_at) <= FORGOTTEN:
         return Repair.SUBMIT, "Prefect does not know the run that was submitted for it", None
     waited = hearing.silence(seen.heard_at)
     if waited <= CLAIM or not (seen.submitted_at or seen.refused):
@@ -191,6 +173,6 @@ def _gone_before_it_began(seen: Seen, hearing: Hearing) -> Said | None:
     if seen.run in OVER:
         return Repair.END, f"its run ended as {seen.run} before it began", Cause.LOST
     taken_at = seen.run_since if seen.run in ("PENDING", "RUNNING") else None
-    if taken_at and seen.is_lifeless and hearing.silence(max(seen.heard_at, taken_at)) > TAKEN:
+    if taken_at and seen.is_lifeless and min(map(hearing.silence, (seen.heard_at, taken_at))) > TAKEN:
         return Repair.END, f"a worker took its run, which is {seen.run}, and no process of it lives here", Cause.LOST
     return None

@@ -17,8 +17,10 @@ from blocks.pools import processes
 from blocks.pools.runs import Observed, Runs
 from blocks.records import survey
 from blocks.records.survey import Glance
+from blocks.records.tables import now
 from blocks.records.words import TERMINAL, TrainingState, Wish
-from flows.reconcile.findings import EXIT, NO_RUN, Hearing, Seen, is_doubtful
+from flows.reconcile.findings import EXIT, NO_RUN, Seen, is_doubtful
+from flows.reconcile.hearing import Hearing
 
 # What is older is looked at by a thorough look, a few minutes later at most.
 RECENTLY_CANCELLED = timedelta(minutes=10)
@@ -85,14 +87,14 @@ def look(
     for page in _pages(platform, survey.open_attempts):
         # The catalogue is read only where it matters: of what lives here it is known where it runs.
         local = _local_types(platform) if any(one.attempt_id not in alive for one in page) else frozenset[str]()
-        yield _doubts_cleared(prefect, hearing, [see(one, alive, cancelled, local) for one in page])
+        yield _doubts_cleared(prefect, hearing.at(now()), [see(one, alive, cancelled, local) for one in page])
     with platform.records.reading() as session:
         known = {one.attempt_id: one for one in survey.among(session, alive)}
     yield [see(one, alive, {}) for one in known.values() if one.ended_at]
     if unknown:
         yield [_unknown(attempt_id, count, hearing) for attempt_id, count in alive.items() if attempt_id not in known]
     since = None if thorough else hearing.now - RECENTLY_ENDED
-    for page in () if prefect.away else _pages(platform, _unclosed(hearing.now - EXIT, since)):
+    for page in () if prefect.away else _pages(platform, _unclosed(hearing, since)):
         states = prefect.states([one.flow_run_id for one in page if one.attempt_id not in alive])
         yield [see(one, alive, states) for one in page if one.attempt_id not in alive]
 
@@ -162,8 +164,9 @@ def _doubts_cleared(prefect: Prefect, hearing: Hearing, seen: Sequence[Seen]) ->
     ]
 
 
-def _unclosed(until: datetime, since: datetime | None) -> Callable[[Session, str], Sequence[Glance]]:
-    return lambda session, after: survey.unclosed(session, until, since, after)
+def _unclosed(hearing: Hearing, since: datetime | None) -> Callable[[Session, str], Sequence[Glance]]:
+    until, ahead = hearing.now - EXIT, hearing.now + hearing.lease
+    return lambda session, after: survey.unclosed(session, until, since, after, ahead=ahead)
 
 
 def _pages(platform: Platform, read: Callable[[Session, str], Sequence[Glance]]) -> Iterable[Sequence[Glance]]:

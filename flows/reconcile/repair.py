@@ -19,7 +19,8 @@ from blocks.records.tables import Attempt, now
 from blocks.records.words import Phase, Reason, TrainingState, Wish
 from flows.reconcile.alone import alone
 from flows.reconcile.difference import Failure, guarded, write_down
-from flows.reconcile.findings import NO_RUN, OVER, Finding, Hearing, Repair, Seen, find
+from flows.reconcile.findings import NO_RUN, OVER, Finding, Repair, Seen, find
+from flows.reconcile.hearing import Hearing
 from flows.reconcile.look import see
 from flows.training.ends import attempts
 from flows.training.ends.verdict import Cause, Evidence
@@ -86,7 +87,7 @@ class Mending:
             states = {seen.flow_run_id: Observed(seen.run, "", seen.run_since)}
             local = {one.instance_type} if seen.is_local else set[str]()
             there = see(one, {seen.attempt_id: seen.processes}, states, local)
-            return next(iter(find([there], self.hearing)), None)
+            return next(iter(find([there], self.hearing.at(now()))), None)
         return None
 
     def _end(self, seen: Seen) -> list[Left]:

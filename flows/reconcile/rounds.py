@@ -18,7 +18,8 @@ from blocks.records.tables import now
 from flows.reconcile import creations, identity, litter, outdated, shown, stops, tracked
 from flows.reconcile.alone import alone
 from flows.reconcile.difference import Difference, Failure, put_right
-from flows.reconcile.findings import Finding, Hearing, find
+from flows.reconcile.findings import Finding, find
+from flows.reconcile.hearing import Hearing
 from flows.reconcile.look import Prefect, look
 from flows.reconcile.repair import Aside, Mending
 from flows.reconcile.report import Report
@@ -59,14 +60,14 @@ def reconcile(
     strange = identity.disagreement(platform, take=not dry_run)
     prefect, mending = Prefect(runs), Mending(platform, runs, hearing, aside, report.failed)
     for page in look(platform, prefect, hearing, thorough=thorough, unknown=not strange):
-        found = find(page, hearing)
+        found = find(page, hearing.at(now()))
         report.attempts += len(page)
         report.found += found
         if not dry_run:
             mending.mend(page, found)
     if prefect.away:
         report.unseen.append(f"runs in Prefect: {prefect.away}")
-    for differences in (creations.interrupted(platform), stops.unheeded(platform)):
+    for differences in (creations.interrupted(platform, hearing), stops.unheeded(platform)):
         report.found += put_right(platform, differences, report.failed, dry_run=dry_run)
     if strange:
         report.unseen.append(f"what nobody wants: {strange}")
@@ -79,7 +80,7 @@ def reconcile(
 def _thorough(platform: Platform, runs: Runs, hearing: Hearing) -> Looks:
     return {
         "runs of nobody in Prefect": partial(shown.of_nobody, platform, runs, hearing),
-        "runs in MLflow": partial(tracked.ended_unseen, platform),
+        "runs in MLflow": partial(tracked.ended_unseen, platform, hearing),
         "folders": partial(litter.of_nobody, platform),
         "environments": partial(outdated.environments_of_nobody, platform),
     }

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from functools import partial
 
 from blocks.platform import Platform
@@ -10,9 +9,11 @@ from blocks.pools import processes
 from blocks.pools.runs import Runs, Unfinished
 from blocks.records import survey
 from blocks.records.survey import Glance
+from blocks.records.tables import now
 from blocks.records.words import TrainingState
 from flows.reconcile.difference import Difference
-from flows.reconcile.findings import EXIT, Finding, Hearing, Repair
+from flows.reconcile.findings import EXIT, Finding, Repair
+from flows.reconcile.hearing import Hearing
 
 ATTEMPT = re.compile(r"tr-[0-9a-f]{12}-a[1-9][0-9]*")
 UNKNOWN = "The records know no such attempt; its training was deleted."
@@ -33,16 +34,16 @@ def of_nobody(platform: Platform, runs: Runs, hearing: Hearing) -> Iterator[Diff
         for run in ours:
             if run.attempt_id not in known and not is_ours:
                 continue  # another platform may know it
-            if (finding := judged(run, known.get(run.attempt_id), hearing.now)) is not None:
+            if (finding := judged(run, known.get(run.attempt_id), hearing.at(now()))) is not None:
                 yield Difference(finding, partial(_close, runs, run, known.get(run.attempt_id)))
 
 
-def judged(run: Unfinished, attempt: Glance | None, now: datetime) -> Finding | None:
+def judged(run: Unfinished, attempt: Glance | None, hearing: Hearing) -> Finding | None:
     """Say what is to be done about a run that Prefect takes for unfinished, and the attempt that it is for."""
     if attempt is None:
         what = f"Prefect shows a run of {run.attempt_id}, which the records do not know, as {run.state}"
-        return Finding(run.flow_run_id, Repair.CLOSE_RUN, what) if now - run.created_at >= EXIT else None
-    if attempt.ended_at is None or now - attempt.ended_at < EXIT or attempt.flow_run_id == run.flow_run_id:
+        return Finding(run.flow_run_id, Repair.CLOSE_RUN, what) if hearing.age(run.created_at) >= EXIT else None
+    if attempt.ended_at is None or hearing.age(attempt.ended_at) < EXIT or attempt.flow_run_id == run.flow_run_id:
         return None  # the attempt's own run is looked at with it
     what = f"Prefect shows another run of {run.attempt_id}, which has ended, as {run.state}"
     return Finding(run.flow_run_id, Repair.CLOSE_RUN, what, attempt.training_id)

@@ -10,16 +10,20 @@ from flows.controller import pulse as beating
 from flows.controller.pulse import GAP, Pulse
 
 
+@pytest.mark.parametrize("noticed", ["by a loop", "by who asks"])
 @pytest.mark.parametrize(
     ("gap", "begins_anew"), [(GAP - timedelta(seconds=1), False), (GAP * 2, True), (timedelta(days=-1), True)]
 )
-def test_after_a_sleep_the_listening_begins_anew(monkeypatch: pytest.MonkeyPatch, gap: timedelta, begins_anew: bool):
+def test_after_a_sleep_the_listening_begins_anew(
+    monkeypatch: pytest.MonkeyPatch, gap: timedelta, begins_anew: bool, noticed: str
+):
     """A machine that slept, or a clock that was set, blames nobody for what it could not hear."""
     pulse = Pulse()
     pulse.beat("heal", 60)
     since = pulse.listening_since
     monkeypatch.setattr(beating, "now", lambda: now() + gap)
-    pulse.beat("heal", 60)
+    if noticed == "by a loop":
+        pulse.beat("heal", 60)
     assert (pulse.listening_since != since) == begins_anew
     assert not begins_anew or abs(pulse.listening_since - now() - gap) < timedelta(seconds=5)
 

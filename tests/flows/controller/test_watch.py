@@ -19,6 +19,7 @@ from blocks.tracking.errors import Rejected, Unreachable
 from flows.controller import pulse as beating
 from flows.controller import watch as watching
 from flows.controller.in_turn import LONGEST_PAUSE_SECONDS
+from flows.controller.pulse import Pulse
 from flows.controller.watch import Watch
 from flows.reconcile.report import Report
 from tests.flows.controller.conftest import Clock, FakeTracking, training
@@ -279,7 +280,7 @@ def test_a_death_is_found_while_the_last_is_still_ended(
         return set()
 
     monkeypatch.setattr(processes, "end", end)
-    watch.pulse.listening_since = now() - timedelta(hours=1)
+    monkeypatch.setattr(Pulse, "listening_since", now() - timedelta(hours=1))
     dead: list[str] = []
     try:
         for _ in range(2):

@@ -15,12 +15,12 @@ from flows.reconcile.findings import (
     NO_RUN,
     OVER,
     Finding,
-    Hearing,
     Repair,
     Seen,
     find,
     is_doubtful,
 )
+from flows.reconcile.hearing import Hearing
 from flows.training.ends.verdict import Cause
 
 NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
@@ -166,6 +166,53 @@ def test_silence_counts_from_when_somebody_listened():
     assert only(silent(SUBMITTED, 3600), NOW - CLAIM - MOMENT) == (Repair.END, Cause.UNCLAIMED)
 
 
+SET_BACK = -3 * 3600.0  # seconds of silence: it was noted before the clock was set back by three hours
+TAKEN_AHEAD = replace(taken(SET_BACK, "RUNNING"), submitted_at=NOW - timedelta(seconds=SET_BACK))
+ENDED_AHEAD = replace(ENDED, ended_at=NOW - timedelta(seconds=SET_BACK))
+
+
+@pytest.mark.parametrize(
+    ("seen", "listening", "expected"),
+    [
+        (silent(replace(CLAIMED, processes=0), SET_BACK), 7, None),
+        (silent(replace(CLAIMED, processes=0), SET_BACK), 9, (Repair.END, Cause.LOST)),
+        (silent(CLAIMED, SET_BACK), 14, None),
+        (silent(CLAIMED, SET_BACK), 16, (Repair.END, Cause.LOST)),
+        (silent(CLAIMED, -15), 16, None),  # it was heard of while this look went on
+        (silent(SUBMITTED, SET_BACK), 599, None),
+        (silent(SUBMITTED, SET_BACK), 601, (Repair.END, Cause.UNCLAIMED)),
+        (silent(REFUSED, SET_BACK), 601, (Repair.END, Cause.UNCLAIMED)),
+        (TAKEN_AHEAD, 19, None),
+        (TAKEN_AHEAD, 21, (Repair.END, Cause.LOST)),
+        (replace(SUBMITTED, run=NO_RUN, granted_at=NOW - timedelta(seconds=SET_BACK)), 1799, (Repair.SUBMIT, None)),
+        (replace(SUBMITTED, run=NO_RUN, granted_at=NOW - timedelta(seconds=SET_BACK)), 1801, None),
+        (replace(ENDED_AHEAD, processes=1), 29, None),
+        (replace(ENDED_AHEAD, processes=1), 30, (Repair.KILL, None)),
+        (replace(ENDED_AHEAD, run="RUNNING"), 29, None),
+        (replace(ENDED_AHEAD, run="RUNNING"), 30, (Repair.CLOSE_RUN, None)),
+    ],
+)
+def test_what_was_noted_before_the_clock_was_set_back(
+    seen: Seen, listening: float, expected: tuple[Repair, Cause | None] | None
+):
+    """It counts from when the listening began, however long it takes the clock to come there again."""
+    assert only(seen, NOW - timedelta(seconds=listening)) == expected
+
+
+def test_of_one_that_looks_silent_since_the_clock_was_set_back_prefect_is_asked():
+    """As of any other, as soon as it may be dead."""
+    seen = silent(replace(CLAIMED, run=""), SET_BACK)
+    assert not is_doubtful(seen, replace(HEARD, since=NOW - LEASE_WITHOUT_LIFE))
+    assert is_doubtful(seen, replace(HEARD, since=NOW - LEASE_WITHOUT_LIFE - MOMENT))
+
+
+@pytest.mark.parametrize(("beat", "read"), [(-60, -61), (1, SET_BACK * -1)])
+def test_a_look_that_takes_long_takes_nobody_for_one_of_before(beat: float, read: float):
+    """Also where the clock is set back in the middle of it: what it reads late is newer than its beginning."""
+    hearing = HEARD.at(NOW - timedelta(seconds=read))
+    assert find([silent(CLAIMED, beat)], hearing) == []
+
+
 @pytest.mark.parametrize(("lease", "seconds"), [(10, 10), (600, 600)])
 def test_the_lease_is_the_operators(lease: int, seconds: int):
     """An attempt whose processes live is dead once it is silent for longer, and not before."""
@@ -194,17 +241,25 @@ def test_what_was_refused_ends_with_the_words_of_the_refusal():
 
 
 STATES = ["", NO_RUN, "SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING", *sorted(OVER)]
+
+
+def moments(oldest: int) -> st.SearchStrategy[datetime]:
+    """Any within so many seconds, and some of before the clock was set back."""
+    seconds = st.sampled_from([SET_BACK, -16.0]) | st.integers(0, oldest)
+    return seconds.map(lambda ago: NOW - timedelta(seconds=ago))
+
+
 ANY = st.builds(
     Seen,
     st.sampled_from(["tr-1-a1", "tr-2-a1"]),
     st.booleans(),
     st.booleans(),
-    st.integers(0, 2000).map(lambda seconds: NOW - timedelta(seconds=seconds)),
-    st.none() | st.integers(0, 100).map(lambda seconds: NOW - timedelta(seconds=seconds)),
+    moments(2000),
+    st.none() | moments(100),
     st.sampled_from(STATES),
     st.integers(0, 3),
     st.booleans(),
-    submitted_at=st.none() | st.integers(0, 2000).map(lambda seconds: NOW - timedelta(seconds=seconds)),
+    submitted_at=st.none() | moments(2000),
     refused=st.sampled_from(["", "cannot be started: not deployed"]),
     training_id=st.just("tr-1"),
     training_is_over=st.booleans(),
@@ -226,7 +281,7 @@ def test_what_is_heard_of_is_never_ended(seen: Seen):
         and seen.claimed
         and not seen.training_is_over
         and seen.beat_at
-        and NOW - seen.beat_at <= LEASE_WITHOUT_LIFE
+        and NOW - LEASE_WITHOUT_LIFE <= seen.beat_at <= NOW + LEASE
     ):
         found = found_of(seen)
         assert found is None or found.repair == Repair.STOP

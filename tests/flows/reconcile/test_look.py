@@ -14,7 +14,7 @@ from blocks.records.tables import Attempt, now
 from blocks.records.words import TrainingState
 from blocks.settings import Settings
 from flows.reconcile import rounds
-from flows.reconcile.findings import Repair
+from flows.reconcile.findings import EXIT, Repair
 from flows.training.instances.door import BEAT_SECONDS
 from tests.flows.reconcile.conftest import Granted, left_long_ago, reconciled, repairs
 
@@ -42,6 +42,34 @@ def test_what_ended_long_ago_is_closed_by_a_thorough_look(here: Platform, grante
         session.get(Attempt, attempt_id).ended_at = now() - timedelta(hours=2)
     found = repairs(reconciled(here, runs, thorough=thorough))
     assert found == ({attempt_id: Repair.CLOSE_RUN} if thorough else {})
+
+
+@pytest.mark.parametrize("listening", [timedelta(seconds=29), timedelta(seconds=31)])
+def test_what_ended_before_the_clock_was_set_back_is_closed(
+    here: Platform, granted: Granted, runs: Any, script: Any, listening: timedelta
+):
+    """Its processes are ended, too: neither waits for the clock to come there again."""
+    haunted, shown, silent = granted(silent=1), granted(silent=1), granted(T.RUNNING, silent=-3 * 3600)
+    process = script(haunted)
+    for attempt_id in (haunted, shown):
+        left_long_ago(here, attempt_id)
+        with here.records.writing() as session:
+            session.get(Attempt, attempt_id).ended_at = now() + timedelta(hours=3)
+    found = repairs(reconciled(here, runs, listening_since=now() - listening))
+    is_late = listening > EXIT
+    assert found == {silent: Repair.END} | ({haunted: Repair.KILL, shown: Repair.CLOSE_RUN} if is_late else {})
+    assert (process.poll() is not None) == is_late
+
+
+def test_what_is_heard_of_during_a_long_look_is_alive(
+    here: Platform, granted: Granted, runs: Any, attempt_of: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """A look may take longer than a lease: a beat that is far newer than its beginning is none of before a clock's."""
+    attempt_id, began = granted(T.RUNNING, silent=1), now() - timedelta(minutes=1)
+    clock = iter([began])
+    monkeypatch.setattr(rounds, "now", lambda: next(clock, now()))
+    assert repairs(reconciled(here, runs)) == {}
+    assert attempt_of(attempt_id).ended_at is None
 
 
 @pytest.mark.parametrize("state", ["COMPLETED", "CRASHED", None])

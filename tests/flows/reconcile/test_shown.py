@@ -11,12 +11,14 @@ from blocks.records import repairs as written
 from blocks.records.survey import Glance
 from blocks.records.words import TrainingState
 from flows.reconcile.findings import EXIT, Repair
+from flows.reconcile.hearing import Hearing
 from flows.reconcile.shown import judged
 from tests.flows.reconcile.conftest import Granted, left_long_ago, reconciled, repairs
 
 T = TrainingState
 NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
 MOMENT = timedelta(seconds=1)
+HEARD = Hearing(NOW, NOW - timedelta(days=9), timedelta(seconds=15))
 GONE = "tr-ffffffffffff-a1"
 
 
@@ -34,13 +36,14 @@ def glance(ended: timedelta | None, run: str = "another") -> Glance:
         (glance(None, run=""), EXIT * 9, False),  # its submission is not noted yet
         (glance(EXIT), EXIT * 9, True),
         (glance(EXIT - MOMENT), EXIT * 9, False),
+        (glance(-timedelta(hours=3)), EXIT * 9, True),  # the clock was set back since
         (glance(EXIT, run="run"), EXIT * 9, False),  # looked at with its attempt
     ],
 )
 @pytest.mark.parametrize("state", ["RUNNING", "PENDING", "SCHEDULED"])
 def test_which_run_has_nothing_to_do(attempt: Glance | None, age: timedelta, is_found: bool, state: str):
     """One of an attempt that has ended, or is unknown, once it had time to end by itself."""
-    finding = judged(Unfinished("run", state, "tr-1-a1", NOW - age), attempt, NOW)
+    finding = judged(Unfinished("run", state, "tr-1-a1", NOW - age), attempt, HEARD)
     assert (finding is not None) == is_found
     if finding:
         assert (finding.subject, finding.repair) == ("run", Repair.CLOSE_RUN)

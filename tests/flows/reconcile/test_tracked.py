@@ -14,12 +14,14 @@ from blocks.records.tables import now
 from blocks.records.words import TERMINAL, TrainingState
 from blocks.tracking.open_runs import OpenRun
 from flows.reconcile.findings import Repair
+from flows.reconcile.hearing import Hearing
 from flows.reconcile.tracked import OLD, STATUS, TOLD, judged
 from tests.flows.reconcile.conftest import FakeTracking, reconciled, repairs
 
 T = TrainingState
 NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
 MOMENT = timedelta(seconds=1)
+HEARD = Hearing(NOW, NOW - timedelta(days=9), timedelta(seconds=15))
 
 
 @pytest.fixture
@@ -42,16 +44,18 @@ def test_which_status_an_open_run_should_have(state: TrainingState):
     """That of its training, once that has ended and the controller had time to tell it; a deletion deletes it."""
     run = OpenRun("m", "tr-1", NOW - OLD * 9)
     late = TrainingGlance("tr-1", "ex-1", state, NOW - TOLD)
-    assert judged(run, late, NOW)[0] == STATUS.get(state)
+    assert judged(run, late, HEARD)[0] == STATUS.get(state)
     assert (state in STATUS) == (state in TERMINAL)
-    assert judged(run, late._replace(ended_at=NOW - TOLD + MOMENT), NOW)[0] is None
-    assert judged(run, late._replace(ended_at=None), NOW)[0] is None
+    before_the_clock_was_set_back = late._replace(ended_at=NOW + OLD)
+    assert judged(run, before_the_clock_was_set_back, HEARD)[0] == STATUS.get(state)
+    assert judged(run, late._replace(ended_at=NOW - TOLD + MOMENT), HEARD)[0] is None
+    assert judged(run, late._replace(ended_at=None), HEARD)[0] is None
 
 
 @pytest.mark.parametrize(("age", "status"), [(OLD, None), (OLD + MOMENT, "KILLED")])
 def test_a_run_of_a_training_that_was_deleted(age: timedelta, status: str | None):
     """It is ended as killed once it is old: its training may be recorded elsewhere this moment."""
-    assert judged(OpenRun("m", "tr-1", NOW - age), None, NOW)[0] == status
+    assert judged(OpenRun("m", "tr-1", NOW - age), None, HEARD)[0] == status
 
 
 def test_runs_whose_training_has_ended_are_ended(

@@ -10,7 +10,8 @@ from blocks.records import trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.words import TrainingState
 from flows.reconcile import repair
-from flows.reconcile.findings import Hearing, find
+from flows.reconcile.findings import find
+from flows.reconcile.hearing import Hearing
 from flows.reconcile.look import Prefect, look
 from flows.reconcile.repair import Mending
 from flows.reconcile.rounds import at_once
