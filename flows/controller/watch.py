@@ -24,8 +24,6 @@ from flows.controller.in_turn import InTurn
 from flows.controller.leases import Leases
 from flows.controller.pulse import Pulse
 from flows.controller.telling import Telling
-from flows.reconcile.findings import Repair
-from flows.reconcile.report import Report
 from flows.reconcile.rounds import reconcile
 from flows.reconcile.tidy import tidy
 from flows.reconcile.tracked import STATUS
@@ -174,15 +172,14 @@ class Watch:
         return self.platform.tracking.ensure_run(group, row.id, row.name, hyperparameters, row.tags, row.description)
 
     def heal(self) -> None:
-        """Find and end what is dead; its processes are ended beside that, so that the next death is found in time."""
+        """Find and end what is dead; its processes are ended, and runs closed, beside that: the next is found in time."""
         since = self.pulse.listening_since
         self.pulse.report = reconcile(self.platform, self.runs, listening_since=since, aside=_aside)
-        _log(self.pulse.report)
 
     def clear_up(self) -> None:
         """Look at all that may have been left behind, and put it right."""
         since = self.pulse.listening_since
-        _log(reconcile(self.platform, self.runs, thorough=True, listening_since=since, aside=_aside))
+        reconcile(self.platform, self.runs, thorough=True, listening_since=since, aside=_aside)
 
     def tidy(self) -> None:
         """Keep what ended attempts left, and remove their folders."""
@@ -216,14 +213,6 @@ class Watch:
             row = session.get(Training, training_id)
             if row is not None and allowed("training", row.state, to):
                 transition(session, row, to, reason=reason, message=message)
-
-
-def _log(report: Report) -> None:
-    failed = [one.finding for one in report.failed]  # logged already
-    for finding in report.found:
-        if finding in failed or finding.repair == Repair.ASK:  # that each look finds, until a person has decided
-            continue
-        log.warning("reconciled", subject=finding.subject, repair=finding.repair.value, what=finding.told)
 
 
 def _aside(work: Callable[[], None]) -> None:

@@ -49,6 +49,7 @@ def put_right(
 
 def write_down(session: Session, finding: Finding, *, is_told: bool = False) -> None:
     """Write a repair down, and an event of the training that it concerns unless its own transition has told it."""
+    log.warning("reconciled", subject=finding.subject, repair=finding.repair.value, what=finding.told)
     repairs.write(session, finding.subject, finding.repair, finding.told, finding.training_id)
     row = None if is_told else session.get(Training, finding.training_id)
     if row is not None:

@@ -4,20 +4,16 @@ First the record, from which on an attempt is fenced; then, aside, what takes lo
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-import structlog
 from sqlalchemy.orm import Session
 
-from blocks.errors import BlockError
 from blocks.platform import Platform
-from blocks.pools import processes
 from blocks.pools.runs import Observed, Runs
 from blocks.records import attempt as verbs
 from blocks.records import survey, trainings
 from blocks.records.tables import Attempt, now
-from blocks.records.words import Phase, Reason, TrainingState, Wish
-from flows.reconcile.alone import alone
+from blocks.records.words import Phase, Reason, Wish
+from flows.reconcile.clearing import Left, clear_away, close_runs, end_processes, left_by
 from flows.reconcile.difference import Failure, guarded, write_down
 from flows.reconcile.findings import NO_RUN, OVER, Finding, Repair, Seen, find
 from flows.reconcile.hearing import Hearing
@@ -25,23 +21,8 @@ from flows.reconcile.look import see
 from flows.training.ends import attempts
 from flows.training.ends.verdict import Cause, Evidence
 
-KILL_GRACE_SECONDS = 25
-WAIT_SECONDS = 60.0  # for others that end processes: their grace, and what they take to be killed
-
 Aside = Callable[[Callable[[], None]], None]
 """How work that takes long is done: at once, or in a thread of its own."""
-
-log = structlog.get_logger("reconcile")
-
-
-@dataclass(frozen=True)
-class Left:
-    """What an attempt that was ended leaves in the world, and what its run in Prefect is told."""
-
-    attempt_id: str
-    flow_run_id: str
-    message: str
-    is_stopped: bool
 
 
 class Mending:
@@ -56,23 +37,20 @@ class Mending:
     def mend(self, page: Sequence[Seen], found: Sequence[Finding]) -> None:
         """Do what each finding asks for; one that fails holds up no other."""
         seen = {one.attempt_id: one for one in page}
-        repairs = {
-            Repair.STOP: self._wish_stop,
-            Repair.SUBMIT: self._submit_again,
-            Repair.CLOSE_RUN: self._close_run,
-        }
+        repairs = {Repair.STOP: self._wish_stop, Repair.SUBMIT: self._submit_again}
         left: list[Left] = []
         for finding in found:
             with guarded(self.platform, finding, self.failed):
                 if finding.repair in (Repair.END, Repair.RELEASE):
                     left += self._end(seen[finding.subject])
-                elif finding.repair != Repair.KILL:
+                elif finding.repair in repairs:
                     repairs[finding.repair](finding, seen[finding.subject])
-        strays = [finding for finding in found if finding.repair == Repair.KILL]
         if left:
-            self.aside(lambda: self._clear_away(left))
-        if strays:
-            self.aside(lambda: self._end_processes(strays))
+            self.aside(lambda: clear_away(self.platform, self.runs, left))
+        if strays := [finding for finding in found if finding.repair == Repair.KILL]:
+            self.aside(lambda: end_processes(self.platform, strays, self.failed))
+        if closing := [finding for finding in found if finding.repair == Repair.CLOSE_RUN]:
+            self.aside(lambda: close_runs(self.platform, self.runs, closing, self.failed))
         self._note_over(page)
 
     def _note_over(self, page: Sequence[Seen]) -> None:
@@ -104,7 +82,7 @@ class Mending:
             else:
                 attempts.close(session, row, Evidence(finding.cause or Cause.LOST, error=finding.what))
             write_down(session, finding, is_told=finding.repair == Repair.END)
-            return [_left(row)]
+            return [left_by(row)]
 
     def _wish_stop(self, finding: Finding, seen: Seen) -> None:
         with self.platform.records.writing() as session:
@@ -126,55 +104,8 @@ class Mending:
             row.flow_run_id, row.submitted_at = "", None
             write_down(session, finding)
 
-    def _close_run(self, finding: Finding, seen: Seen) -> None:
-        with self.platform.records.reading() as session:
-            row = session.get(Attempt, seen.attempt_id)
-        if row is None:
-            return
-        left = _left(row)
-        self.runs.close(left.flow_run_id, left.message, cancelled=left.is_stopped)
-        with self.platform.records.writing() as session:
-            if survey.runs_are_over(session, [seen.attempt_id]):
-                write_down(session, finding)
-
-    def _clear_away(self, left: Sequence[Left]) -> None:
-        """End the processes of attempts that were just ended, and close their runs; what fails is found later."""
-        home = self.platform.settings.home
-        with alone(home / "ending.lock", within=WAIT_SECONDS) as mine:
-            if mine:
-                processes.end([one.attempt_id for one in left], home, KILL_GRACE_SECONDS)
-        for one in left:
-            try:
-                observed = self.runs.observe(one.flow_run_id)
-                if observed is not None and not observed.is_over:
-                    self.runs.close(one.flow_run_id, one.message, cancelled=one.is_stopped)
-            except BlockError as error:
-                log.warning("a run is closed later", run=one.flow_run_id, error=str(error))
-
-    def _end_processes(self, strays: Sequence[Finding]) -> None:
-        """End processes that nobody wants, unless that is being done: a look in the meantime finds them as well."""
-        home = self.platform.settings.home
-        with alone(home / "ending.lock") as mine:
-            if not mine:
-                return
-            there = processes.running(home)  # by now
-            strays = [one for one in strays if one.subject in there]
-            alive = processes.end([one.subject for one in strays], home, KILL_GRACE_SECONDS)
-        for one in strays:
-            if one.subject in alive:
-                log.warning("processes live on after SIGKILL", attempt=one.subject)
-                self.failed.append(Failure(one, "they live on after SIGKILL; end them by hand, or restart the machine"))
-                continue
-            with self.platform.records.writing() as session:
-                write_down(session, one)
-
 
 def _release(row: Attempt, why: str) -> None:
     """Give a lease back; the training stays what it is."""
     row.ended_at, row.phase, row.outcome = now(), Phase.ENDED, row.training.state
     row.reason, row.message = Reason.PLATFORM, f"The lease was given back: {why}."
-
-
-def _left(row: Attempt) -> Left:
-    message = row.message or "The attempt has ended."
-    return Left(row.id, row.flow_run_id, message, row.outcome == TrainingState.STOPPED)

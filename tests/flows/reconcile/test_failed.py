@@ -11,7 +11,7 @@ from blocks.pools import processes
 from blocks.pools.errors import PrefectAway
 from blocks.records import trainings
 from blocks.records.words import TrainingState
-from flows.reconcile import board, flow, litter, repair
+from flows.reconcile import board, clearing, flow, litter
 from flows.reconcile.flow import look_and_repair, reconcile
 from flows.reconcile.report import done, left
 from tests.flows.reconcile.conftest import Granted, all_written, left_long_ago, reconciled
@@ -89,7 +89,7 @@ def test_processes_that_live_on_are_no_success(here: Platform, runs: Any, script
     script("tr-ffffffffffff-a1")
     monkeypatch.setattr(processes, "_signal", lambda _send: None)
     monkeypatch.setattr(processes, "KILL_SECONDS", 0.1)
-    monkeypatch.setattr(repair, "KILL_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(clearing, "KILL_GRACE_SECONDS", 0.1)
     works: list[Any] = []
     report = reconciled(here, runs, aside=works.append)
     assert report.failed == []

@@ -12,7 +12,7 @@ from blocks.platform import Platform
 from blocks.pools import processes
 from blocks.records.tables import Attempt, now
 from blocks.records.words import TrainingState
-from flows.reconcile import repair
+from flows.reconcile import clearing
 from flows.reconcile.alone import alone
 from flows.reconcile.findings import Repair
 from tests.flows.reconcile.conftest import Granted, all_written, left_long_ago, reconciled, repairs
@@ -80,7 +80,7 @@ def test_what_does_not_end_is_no_repair(here: Platform, runs: Any, script: Any, 
     script("tr-ffffffffffff-a1")
     monkeypatch.setattr(processes, "_signal", lambda _send: None)
     monkeypatch.setattr(processes, "KILL_SECONDS", 0.1)
-    monkeypatch.setattr(repair, "KILL_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(clearing, "KILL_GRACE_SECONDS", 0.1)
     for _ in range(2):
         assert repairs(reconciled(here, runs)) == {"tr-ffffffffffff-a1": Repair.KILL}
     assert all_written(here) == []
