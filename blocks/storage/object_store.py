@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,15 +16,17 @@ from blocks.storage.landing import make_room, plan, wanted
 from blocks.storage.location import Location
 from blocks.storage.os_errors import os_faults
 from blocks.storage.probe import CONTENT, write_read_remove
-from blocks.storage.s3_client import connect
+from blocks.storage.rounds import again
+from blocks.storage.s3_client import PART_TRIES, connect
 from blocks.storage.s3_delete import abandon_uploads, delete_keys
 from blocks.storage.s3_errors import s3_faults
-from blocks.storage.s3_transfer import COPYING, fetch, send
+from blocks.storage.s3_transfer import CHUNK, COPYING, fetch, send
 from blocks.storage.store import READ_LIMIT, Entry, Meter, Progress, Transfer
 from blocks.storage.upload import sources
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef, ListObjectsV2OutputTypeDef
 
 PAGE = 1000
 """Objects of one answer to a list: as many as S3 gives."""
@@ -106,7 +109,8 @@ class ObjectStore:
         with os_faults(folder, "download to"):
             make_room(landings, folder)
         total = sum(landing.entry.size for landing in landings)
-        fetch(self._client, place, base, landings, Meter(total, progress))
+        largest = max(landing.entry.size for landing in landings)
+        fetch(self._for(largest), place, base, landings, Meter(total, progress))
         return Transfer(len(landings), total)
 
     def upload(
@@ -120,15 +124,23 @@ class ObjectStore:
         with os_faults(source, "upload"):
             chosen, skipped = sources(source, place, skip)
         total = sum(item.size for item in chosen)
-        send(self._client, place, chosen, Meter(total, progress))
+        largest = max((item.size for item in chosen), default=0)
+        send(self._for(largest), place, chosen, Meter(total, progress))
         return Transfer(len(chosen), total, tuple(skipped))
 
     def copy(self, source: Location, target: Location) -> None:
-        """Have the server copy an object; a large one in parts, each within the time that an answer may take."""
-        with s3_faults(source, f"copy to {target}"):
-            self._client.copy(
-                {"Bucket": source.container, "Key": source.key}, target.container, target.key, Config=COPYING
-            )
+        """Have the server copy an object; a large one in parts, each within the time that an answer may take.
+
+        One that fails for a moment is made again: it is one of many that all have to be there.
+        """
+
+        def once() -> None:
+            with s3_faults(source, f"copy to {target}"):
+                self._client.copy(
+                    {"Bucket": source.container, "Key": source.key}, target.container, target.key, Config=COPYING
+                )
+
+        again(once)
 
     def delete(self, place: Location) -> None:
         """Remove the object, everything below it, and the parts of uploads that were never finished."""
@@ -136,8 +148,8 @@ class ObjectStore:
             raise Unsafe(f"{place} is a whole container, which is never deleted.", "Name a folder in it.")
         with s3_faults(place, "delete"):
             abandon_uploads(self._client, place)
-            below = [place.prefix + key for key, _ in self._listed(place)]
-            delete_keys(self._client, place, below if place.is_folder else [place.key, *below])
+        below = [place.prefix + key for key, _ in self._listed(place)]
+        delete_keys(self._client, place, below if place.is_folder else [place.key, *below])
 
     def probe(self, place: Location, write: bool) -> None:
         """List and read a byte of one object; or write, read and remove one."""
@@ -186,6 +198,14 @@ class ObjectStore:
 
         write_read_remove(write, read, remove)
 
+    def _for(self, largest: int) -> "S3Client":
+        """Return the client for files of up to so many bytes."""
+        return self._for_parts if largest > CHUNK else self._client
+
+    @cached_property
+    def _for_parts(self) -> "S3Client":
+        return connect(self._endpoint, PART_TRIES)
+
     def _found(self, place: Location) -> tuple[str, Iterator[Entry]]:
         """Return what goes before each entry's key to make the object's, and the entries, markers of folders aside."""
         single = self.stat(place)
@@ -195,17 +215,26 @@ class ObjectStore:
 
     def _listed(self, place: Location) -> Iterator[tuple[str, Entry]]:
         """Yield each object's key relative to the folder, also of those that stand for a folder."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=place.container, Prefix=place.prefix, PaginationConfig={"PageSize": PAGE}
-        )
-        with s3_faults(place, "list"):
-            for page in pages:
-                for item in page.get("Contents", []):
-                    # the stubs say that every field may be missing; the API says that these four never are
-                    known = cast("dict[str, Any]", item)
-                    modified: datetime = known["LastModified"]
-                    key = str(known["Key"]).removeprefix(place.prefix)
-                    yield key, Entry(key, int(known["Size"]), str(known["ETag"]).strip('"'), modified.astimezone(UTC))
+        for page in self._pages(place):
+            for item in page.get("Contents", []):
+                # the stubs say that every field may be missing; the API says that these four never are
+                known = cast("dict[str, Any]", item)
+                modified: datetime = known["LastModified"]
+                key = str(known["Key"]).removeprefix(place.prefix)
+                yield key, Entry(key, int(known["Size"]), str(known["ETag"]).strip('"'), modified.astimezone(UTC))
+
+    def _pages(self, place: Location) -> Iterator["ListObjectsV2OutputTypeDef"]:
+        """Yield the pages of a list; one that fails after others is asked for again, as a long list has many."""
+
+        def ask(**after: Any) -> "ListObjectsV2OutputTypeDef":
+            with s3_faults(place, "list"):
+                return self._client.list_objects_v2(Bucket=place.container, Prefix=place.prefix, MaxKeys=PAGE, **after)
+
+        page = ask()
+        yield page
+        while page.get("IsTruncated"):
+            page = again(lambda token=page["NextContinuationToken"]: ask(ContinuationToken=token))
+            yield page
 
     def _stands_for_a_folder(self, place: Location, head: "HeadObjectOutputTypeDef") -> bool:
         return head.get("ContentType", "").startswith("application/directory") or any(self._listed(place))

@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 
 POOL = 32
 """Connections that one client keeps."""
+TRIES = 4
+"""Of each request. Where three in ten fail, that leaves one in a hundred."""
+PART_TRIES = 7
+"""Of each part of a large file: where one fails all of its parts, which may be hundreds, go again."""
 
 
-def connect(endpoint: Endpoint) -> "S3Client":
+def connect(endpoint: Endpoint, tries: int = TRIES) -> "S3Client":
     """Return a client for the endpoint; nothing is sent yet. It may be used by many threads."""
     config = Config(
         signature_version="s3v4",
@@ -30,7 +34,7 @@ def connect(endpoint: Endpoint) -> "S3Client":
         max_pool_connections=POOL,
         connect_timeout=5,
         read_timeout=60,
-        retries={"mode": "standard", "total_max_attempts": 4},
+        retries={"mode": "standard", "total_max_attempts": tries},
         proxies={} if is_loopback(endpoint.url) else None,  # None: what the environment names
     )
     session = boto3.session.Session(

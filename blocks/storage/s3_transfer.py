@@ -3,18 +3,19 @@
 import math
 import uuid
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
-from s3transfer.subscribers import BaseSubscriber
 
 from blocks.storage.errors import Changed
 from blocks.storage.landing import Landing
 from blocks.storage.location import Location
 from blocks.storage.os_errors import os_faults
+from blocks.storage.rounds import Left, in_rounds
 from blocks.storage.s3_errors import s3_faults
+from blocks.storage.s3_round import Count, one_round
 from blocks.storage.store import THREADS, Meter
 from blocks.storage.upload import Source
 from blocks.storage.walk import PARTIAL
@@ -49,15 +50,20 @@ def fetch(client: "S3Client", place: Location, base: str, landings: list[Landing
     Raises:
         Changed: an object has another size than it was listed with.
     """
-    full = [landing for landing in landings if landing.entry.size]
-    with _manager(client, place, "download", CHUNK) as manager:
-        waiting = [
-            (landing, manager.download(place.container, base + landing.entry.key, str(landing.target), **_count(meter)))
-            for landing in full
-        ]
-        for landing, future in waiting:
-            with _faults(place, f"download {landing.entry.key!r} from"):
-                future.result()
+
+    def faults(landing: Landing) -> AbstractContextManager[None]:
+        return _faults(place, f"download {landing.entry.key!r} from")
+
+    def once(left: list[Landing]) -> Left[Landing]:
+        with _manager(client, place, "download", CHUNK) as manager:
+
+            def begin(landing: Landing, count: Count) -> Any:
+                key = base + landing.entry.key
+                return manager.download(place.container, key, str(landing.target), subscribers=[count])
+
+            return one_round(left, begin, faults, meter)
+
+    in_rounds([landing for landing in landings if landing.entry.size], once)
     for landing in landings:
         with os_faults(landing.target, "write"):
             if not landing.entry.size:  # no range of an empty object can be asked for
@@ -81,33 +87,27 @@ def send(client: "S3Client", place: Location, chosen: list[Source], meter: Meter
     Raises:
         Changed: a file went away meanwhile.
     """
-    largest = max((source.size for source in chosen), default=0)
-    with _manager(client, place, "upload to", chunk(largest)) as manager:
-        waiting = [
-            (source, manager.upload(str(source.path), source.place.container, source.place.key, **_count(meter)))
-            for source in chosen
-        ]
-        for source, future in waiting:
-            with _faults(source.place, f"upload {source.path} to"):
-                try:
-                    future.result()
-                except FileNotFoundError as error:
-                    raise Changed(f"{source.path} went away while it was being uploaded.", "Try again.") from error
+
+    def once(left: list[Source]) -> Left[Source]:
+        largest = max((source.size for source in left), default=0)
+        with _manager(client, place, "upload to", chunk(largest)) as manager:
+
+            def begin(source: Source, count: Count) -> Any:
+                to = source.place
+                return manager.upload(str(source.path), to.container, to.key, subscribers=[count])
+
+            return one_round(left, begin, _sending, meter)
+
+    in_rounds(chosen, once)
 
 
-class _Count(BaseSubscriber):
-    """Tells the meter what was transferred; s3transfer takes back bytes of a failed try by a negative count."""
-
-    def __init__(self, meter: Meter) -> None:
-        super().__init__()
-        self._meter = meter
-
-    def on_progress(self, future: Any, bytes_transferred: int, **kwargs: Any) -> None:
-        self._meter.add(bytes_transferred)
-
-
-def _count(meter: Meter) -> dict[str, Any]:
-    return {"subscribers": [_Count(meter)]}
+@contextmanager
+def _sending(source: Source) -> Generator[None]:
+    with _faults(source.place, f"upload {source.path} to"):
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise Changed(f"{source.path} went away while it was being uploaded.", "Try again.") from error
 
 
 @contextmanager
