@@ -36,7 +36,8 @@ def judge(attempt: Attempt, evidence: Evidence) -> Verdict:
         return Verdict(TrainingState.FAIL_TRAIN, Reason(training.reason), training.message)
     if training.state == TrainingState.STOP_IN_PROGRESS and training.reason:  # whatever became of its run since
         return Verdict(TrainingState.STOPPED, Reason(training.reason), training.message)
-    verdict = decide(in_phase(attempt, evidence), wish, history(attempt), committed=attempt.commits > 0)
+    keeps = bool(training.request["checkpoint_path"])
+    verdict = decide(in_phase(attempt, evidence), wish, history(attempt), committed=attempt.commits > 0, keeps=keeps)
     return _with_what_is_kept(verdict, attempt, evidence)
 
 

@@ -8,7 +8,7 @@ from blocks.records.words import Reason
 from flows.training.ends.engine_words import ENGINE, OOM_KILLED
 from flows.training.ends.evidence import Cause, Evidence, cut
 from flows.training.ends.last_words import Said, read
-from flows.training.ends.sentences import ADVICE, LESS_MEMORY, STEPS, WHILE, WORDS, text
+from flows.training.ends.sentences import ADVICE, LESS_MEMORY, SAVE, STEPS, WHILE, WORDS, text
 
 Explained = tuple[Reason, str]
 
@@ -22,10 +22,18 @@ LINE_CHARACTERS = 400  # of a script's line within a sentence
 
 @dataclass(frozen=True)
 class End:
-    """An end, and what its last words say: where torchrun ran the script, the worker that failed first counts."""
+    """An end, and what its last words say: where torchrun ran the script, the worker that failed first counts.
+
+    `saving` is what to do against the loss of work.
+    """
 
     evidence: Evidence
     said: Said
+    saving: str = SAVE
+
+    def advice(self, reason: Reason) -> str:
+        """What to do; against the loss of work, what fits to what this training saves."""
+        return self.saving if reason in (Reason.INTERRUPTED, Reason.MACHINE_LOST) else ADVICE[reason]
 
     @property
     def exit_code(self) -> int | None:
@@ -70,10 +78,13 @@ class End:
         return f"the kernel counts {kills} such kill{'s' if kills > 1 else ''}" if kills else ""
 
 
-def explain(evidence: Evidence) -> Explained:
-    """Return the reason of an end that nobody wished for, and what happened, how that is known, what to do about it."""
+def explain(evidence: Evidence, saving: str = SAVE) -> Explained:
+    """Return the reason of an end that nobody wished for, and what happened, how that is known, what to do about it.
+
+    `saving` is what to do against the loss of work.
+    """
     said = read(evidence.last_lines, evidence.exit_code) if evidence.cause == Cause.EXIT else Said()
-    end = End(evidence, said)
+    end = End(evidence, said, saving)
     return next(found for judge in JUDGES if (found := judge(end)) is not None)
 
 
@@ -99,24 +110,24 @@ def _engine(end: End) -> Explained | None:
     reason, meaning = ENGINE[word]
     had_begun = reason in (Reason.INTERRUPTED, Reason.MACHINE_LOST)
     ended = f"ended it{WHILE.get(end.evidence.phase, '')}" if had_begun else "did not start it"
-    return reason, text(f"The engine {ended} ({word}): {meaning}", end.evidence.error, ADVICE[reason])
+    return reason, text(f"The engine {ended} ({word}): {meaning}", end.evidence.error, end.advice(reason))
 
 
 def _killed(end: End) -> Explained | None:
     if not end.was_killed:
         return None
     what = f"{end.how} by something outside the platform; nothing tells that memory ran out"
-    return Reason.INTERRUPTED, text(what, end.evidence.error, ADVICE[Reason.INTERRUPTED])
+    return Reason.INTERRUPTED, text(what, end.evidence.error, end.saving)
 
 
 def _interrupted(end: End) -> Explained | None:
     if end.evidence.cause == Cause.ORPHANED:
         what = "The run that watched the script died, and the script was ended with it"
-        return Reason.INTERRUPTED, text(what, end.evidence.error, ADVICE[Reason.INTERRUPTED])
+        return Reason.INTERRUPTED, text(what, end.evidence.error, end.saving)
     if end.evidence.cause not in (Cause.STOPPED, Cause.CANCELLED, Cause.DEADLINE):
         return None
     what = f"It was interrupted from outside{WHILE.get(end.evidence.phase, '')}"
-    return Reason.INTERRUPTED, text(what, end.evidence.error, ADVICE[Reason.INTERRUPTED])
+    return Reason.INTERRUPTED, text(what, end.evidence.error, end.saving)
 
 
 def _step(end: End) -> Explained | None:
@@ -128,7 +139,7 @@ def _lost(end: End) -> Explained | None:
     if end.evidence.cause != Cause.LOST:
         return None
     what = f"The run fell silent{WHILE.get(end.evidence.phase, '')}; its process or its machine is gone"
-    return Reason.MACHINE_LOST, text(what, end.evidence.error, ADVICE[Reason.MACHINE_LOST])
+    return Reason.MACHINE_LOST, text(what, end.evidence.error, end.saving)
 
 
 def _script(end: End) -> Explained:

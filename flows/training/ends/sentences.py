@@ -9,20 +9,20 @@ from flows.training.ends.evidence import Cause
 
 COPY = "and copy the training"
 LESS_MEMORY = "Choose a larger instance type, or use less (a smaller batch, fewer loader workers)."
-CHECKPOINTS = "Save to EM_CHECKPOINT_DIR now and then: a next attempt goes on from there."
+SAVE = "Save to EM_CHECKPOINT_DIR now and then: a next attempt goes on from there."
+SAVE_SOMEWHERE = f"Give it a checkpoint path. {SAVE}"
+SAVE_MORE = "What is saved more often loses less."
 
 ADVICE: Mapping[Reason, str] = {
     Reason.USER_ERROR: f"Correct the script, or what it was given, {COPY}.",
     Reason.OUT_OF_MEMORY: LESS_MEMORY,
-    Reason.INTERRUPTED: CHECKPOINTS,
-    Reason.MACHINE_LOST: CHECKPOINTS,
     Reason.IMAGE: f"Choose another image, or have this one mended, {COPY}.",
     Reason.DATA: f"Correct the path, or ask for more data storage, {COPY}.",
     Reason.STORAGE: "See that its place answers and that the machine's disk has room.",
     Reason.PENDING_TIMEOUT: "`emf status` shows whether workers run; a smaller instance type may find a place.",
     Reason.PLATFORM: "`emf status` shows which part of the platform is not well.",
 }
-"""What to do, where a sentence knows nothing better."""
+"""What to do, where a sentence knows nothing better; against the loss of work, what a training saves decides."""
 
 WHILE: Mapping[str, str] = {
     Phase.GRANTED: " before it began",

@@ -7,6 +7,7 @@ from blocks.records.words import Reason, TrainingState, Wish
 from flows.training.ends.evidence import LAST_LINES, LINE_CHARACTERS, Cause, Evidence, cut
 from flows.training.ends.reasons import explain, named_signal
 from flows.training.ends.retries import Ended, Retry, next_try, spent
+from flows.training.ends.sentences import SAVE, SAVE_MORE, SAVE_SOMEWHERE
 
 __all__ = [
     "LAST_LINES",
@@ -34,7 +35,9 @@ class Verdict:
     after_seconds: int = 0
 
 
-def decide(evidence: Evidence, wish: Wish, history: Sequence[Ended] = (), *, committed: bool = False) -> Verdict:
+def decide(
+    evidence: Evidence, wish: Wish, history: Sequence[Ended] = (), *, committed: bool = False, keeps: bool = True
+) -> Verdict:
     """Judge an attempt's end.
 
     Args:
@@ -42,11 +45,13 @@ def decide(evidence: Evidence, wish: Wish, history: Sequence[Ended] = (), *, com
         wish: what was wished of it when it ended.
         history: the attempts before it, the first one first.
         committed: whether it has committed a checkpoint.
+        keeps: whether its training has a place for checkpoints.
     """
-    settled = _settled(evidence, wish)
+    settled = _settled(evidence, wish, keeps=keeps)
     if settled is not None:
         return settled
-    reason, message = explain(evidence)
+    has_any = committed or any(earlier.committed for earlier in history)
+    reason, message = explain(evidence, SAVE_MORE if has_any else SAVE if keeps else SAVE_SOMEWHERE)
     if wish == Wish.SUSPEND and reason == Reason.INTERRUPTED:
         return Verdict(T.CREATE_IN_PROGRESS, reason, "The platform was stopped; it goes on when that is up.")
     if evidence.cause == Cause.OUTPUT:  # a place that refuses will refuse again, after all the work was done again
@@ -59,7 +64,7 @@ def decide(evidence: Evidence, wish: Wish, history: Sequence[Ended] = (), *, com
     return Verdict(T.CREATE_IN_PROGRESS, reason, f"{message} {_again(retry)}", retry.after_seconds)
 
 
-def _settled(evidence: Evidence, wish: Wish) -> Verdict | None:
+def _settled(evidence: Evidence, wish: Wish, *, keeps: bool) -> Verdict | None:
     """Return the verdict on what a person wished, on a success, and on a time that is over: none is tried again."""
     if wish == Wish.STOP or evidence.cause == Cause.CANCELLED:
         how = "cancelled its run in Prefect" if evidence.cause == Cause.CANCELLED else "asked it to stop"
@@ -67,9 +72,14 @@ def _settled(evidence: Evidence, wish: Wish) -> Verdict | None:
     if evidence.cause == Cause.EXIT and evidence.exit_code == 0:
         return Verdict(T.COMPLETE, None, "The script ended with exit code 0.")
     if evidence.cause == Cause.DEADLINE:
-        kept = "Its maximum training time is over; what it had saved by then is kept."
-        further = "To train on, copy it with a longer one and its last checkpoint's folder as the checkpoint path."
-        return Verdict(T.STOPPED, Reason.MAX_TRAINING_TIME, f"{kept} {further}")
+        told = (
+            "Its maximum training time is over; what it had saved by then is kept. To train on, copy it with a longer"
+        )
+        told += " one and its last checkpoint's folder as the checkpoint path."
+        if not keeps:
+            told = "Its maximum training time is over. Copy it with a longer one, and with a checkpoint path: then what"
+            told += " it saves is kept."
+        return Verdict(T.STOPPED, Reason.MAX_TRAINING_TIME, told)
     return None
 
 

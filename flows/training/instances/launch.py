@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -134,12 +135,8 @@ def _end(process: subprocess.Popen[bytes], instance: Instance, reports: Reports,
 
 
 def _evidence(reports: Reports, launcher_code: int, instance: Instance, told_at: float) -> Evidence:
-    limit, last = instance.assignment.memory_bytes, tuple(instance.log.last)
     if not reports.ended:
-        what = reports.refused or f"the launcher ended with {launcher_code} and did not say how the script did"
-        # One that was told to end before it could listen dies of that: a stop as any other.
-        cause = Cause.PLATFORM if reports.refused or told_at == math.inf else Cause.STOPPED
-        return Evidence(cause, error=what, last_lines=last)
+        return _unreported(reports, launcher_code, instance, told_at)
     ended = reports.ended
     return Evidence(
         cause=Cause(ended["cause"]),
@@ -147,6 +144,20 @@ def _evidence(reports: Reports, launcher_code: int, instance: Instance, told_at:
         signal=ended.get("signal"),
         oom_kills=int(ended.get("oom_kills") or 0),
         peak_memory_bytes=int(ended.get("peak_memory_bytes") or reports.peak),
-        memory_limit_bytes=limit,
-        last_lines=last,
+        memory_limit_bytes=instance.assignment.memory_bytes,
+        last_lines=tuple(instance.log.last),
     )
+
+
+def _unreported(reports: Reports, launcher_code: int, instance: Instance, told_at: float) -> Evidence:
+    """Return what is known of a script whose launcher did not say how it ended."""
+    last = tuple(instance.log.last)
+    if reports.refused:
+        return Evidence(Cause.PLATFORM, error=reports.refused, last_lines=last)
+    was_killed = launcher_code == -signal.SIGKILL and told_at == math.inf
+    if was_killed and reports.script_runs.is_set():  # whoever kills it kills the script, which dies with it
+        return Evidence(Cause.EXIT, signal=signal.SIGKILL, error="its launcher was killed", last_lines=last)
+    what = f"the launcher ended with {launcher_code} and did not say how the script did"
+    # One that was told to end before it could listen dies of that: a stop as any other.
+    is_stop = was_killed or told_at < math.inf
+    return Evidence(Cause.STOPPED if is_stop else Cause.PLATFORM, error=what, last_lines=last)

@@ -67,6 +67,29 @@ LOST, AWAY, UNCLAIMED = Evidence(C.LOST), Evidence(C.STORAGE), Evidence(C.UNCLAI
 
 
 @pytest.mark.parametrize(
+    ("evidence", "history", "keeps", "told"),
+    [
+        (LOST, [], True, "Save to EM_CHECKPOINT_DIR now and then: a next attempt goes on from there."),
+        (LOST, ["STORAGE+"], True, "What is saved more often loses less."),
+        (LOST, [], False, "Give it a checkpoint path. Save to EM_CHECKPOINT_DIR now and then"),
+        (Evidence(C.EXIT, signal=9), [], False, "Give it a checkpoint path."),
+        (Evidence(C.ORPHANED), ["INTERRUPTED+"], True, "What is saved more often loses less."),
+        (Evidence(C.LOST, engine="Evicted"), [], False, "Give it a checkpoint path."),
+        (
+            Evidence(C.DEADLINE),
+            [],
+            True,
+            "what it had saved by then is kept. To train on, copy it with a longer one and",
+        ),
+        (Evidence(C.DEADLINE), [], False, "is over. Copy it with a longer one, and with a checkpoint path"),
+    ],
+)
+def test_the_advice_fits_what_the_training_saves(evidence: Evidence, history: list[str], keeps: bool, told: str):
+    """Nobody is told to do what is done already, nor of checkpoints that were never asked for."""
+    assert told in decide(evidence, Wish.NONE, ended(*history), keeps=keeps).message
+
+
+@pytest.mark.parametrize(
     ("evidence", "history", "committed", "state", "seconds"),
     [
         # Each reason has its own budget, and its own waits.

@@ -16,9 +16,10 @@ import pytest
 from blocks.logs.echo import Echo
 from blocks.logs.errors import LogStoreAway
 from blocks.logs.line import LogLine
-from blocks.records.words import Wish
+from blocks.records.words import Reason, Wish
 from flows.training.ends.evidence import Cause
 from flows.training.ends.first_failure import InstanceEnd
+from flows.training.ends.verdict import decide
 from flows.training.instances import launch as launching
 from flows.training.instances.instance import Instance
 from flows.training.instances.launch import launch
@@ -146,6 +147,25 @@ def test_a_launcher_that_says_nothing_is_the_platforms_fault(running: Callable[[
     evidence = launch(one, Path("/bin/false"), echo, lambda: True, nothing, lambda _evidence: None).evidence
     assert evidence.cause == Cause.PLATFORM
     assert "ended with 1" in evidence.error
+
+
+@pytest.mark.parametrize(
+    ("script", "cause", "number"),
+    [("print('ready', flush=True)", Cause.EXIT, signal.SIGKILL), ("", Cause.STOPPED, None)],
+)
+def test_a_launcher_that_is_killed_is_no_fault_of_the_platform(
+    running: Callable[[str], Instance], tmp_path: Path, echo: Echo, script: str, cause: Cause, number: int | None
+):
+    """Who kills it kills the script with it, which is tried again as one that was killed itself; or it never began."""
+    one = running(f"{script}\nimport time\ntime.sleep(600)")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {PYTHON} "$@"' if script else "#!/bin/sh\nkill -9 $$")
+    python.chmod(0o755)
+    if script:
+        when_ready(one, lambda: [process.kill() for process in psutil.Process().children()])
+    evidence = launch(one, python, echo, lambda: True, lambda: None, lambda _evidence: None).evidence
+    assert (evidence.cause, evidence.signal) == (cause, number)
+    assert decide(evidence, Wish.NONE).reason == Reason.INTERRUPTED
 
 
 LEAVES_A_DAEMON = """
