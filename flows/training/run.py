@@ -20,11 +20,11 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Failed
 
 from blocks import settings
-from blocks.logs.errors import LogError
+from blocks.logs.errors import LogError, LogStoreAway
 from blocks.logs.local import LocalSink
 from blocks.records.words import TrainingState
 from blocks.settings import LOOPBACK
-from blocks.storage.errors import StorageError
+from blocks.storage.errors import NoSpace, StorageError, Unreachable
 from blocks.storage.storage import Storage
 from flows.control import leave_out_decided
 from flows.decided import Decided
@@ -85,6 +85,8 @@ def carry_out(door: Door, assignment: Assignment) -> Evidence:
         return Evidence(Cause.STOPPED)
     except TerminationSignal:
         return Evidence(Cause.CANCELLED if _is_cancelled() else Cause.STOPPED)
+    except (NoSpace, Unreachable, LogStoreAway) as error:  # while its folders, its log or its environment are made
+        return Evidence(Cause.STORAGE, error=str(error))
     except Exception as error:  # noqa: BLE001 (an attempt that ends without a word would be taken for a lost machine)
         return Evidence(Cause.PLATFORM, error=f"{type(error).__name__}: {error}")
     return evidence

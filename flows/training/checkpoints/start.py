@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from blocks.storage.os_errors import os_faults
 from flows.training.checkpoints.provenance import Provenance
 from flows.training.checkpoints.snapshot import Part, prefix_of
 
@@ -18,8 +19,13 @@ class Start(BaseModel):
     borrowed: dict[str, tuple[int, int]] = {}
 
     def write(self, root: Path) -> None:
-        """Keep it in the instance's folder."""
-        (root / FILE).write_text(self.model_dump_json(), encoding="utf-8")
+        """Keep it in the instance's folder.
+
+        Raises:
+            blocks.storage.errors.StorageError: it cannot be written, as on a disk that is full.
+        """
+        with os_faults(root / FILE, "write"):
+            (root / FILE).write_text(self.model_dump_json(), encoding="utf-8")
 
 
 def read_start(root: Path) -> Start:

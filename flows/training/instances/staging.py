@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from blocks.catalogue.catalogue import GIB
@@ -20,6 +21,7 @@ from flows.training.instances.patience import STAGING_IN, patiently
 from flows.training.instances.room import in_room
 
 SHOWN_SKIPPED = 5
+OWN_DISK = replace(STAGING_IN, refused=Cause.PLATFORM)  # what cannot be made there is no fault of what is read
 
 Tell = Callable[[str, float], None]
 
@@ -32,15 +34,11 @@ def stage_in(instance: Instance, tell: Tell) -> None:
         tell: called with what is copied and how much of it is there, from 0 to 1.
 
     Raises:
-        StepFailed: something is not there (DATA) or could not be reached (STORAGE).
+        StepFailed: something is not there (DATA), could not be reached or found no room (STORAGE).
         Interrupted: the attempt is to end.
     """
     spec, folders = instance.assignment.spec, instance.folders
-    shutil.rmtree(instance.root, ignore_errors=True)
-    for folder in (folders.model, folders.checkpoint_input, folders.checkpoint, folders.tensorboard):
-        folder.mkdir(parents=True)
-    folders.home.mkdir()
-    folders.tmp.mkdir()
+    patiently(instance, OWN_DISK, lambda: _make_folders(instance))
     patiently(instance, STAGING_IN, lambda: _copy(instance, "the code", spec.algorithm_path, folders.source, tell))
     copied = [data_set for data_set in spec.data_sets if not _is_mounted(instance, data_set)]
     used = _check_sizes(instance, copied)
@@ -48,6 +46,17 @@ def stage_in(instance: Instance, tell: Tell) -> None:
         what, folder = f"the data set {one.name}", folders.data_sets[one.name]
         patiently(instance, STAGING_IN, lambda w=what, o=one, f=folder: _copy(instance, w, o.path, f, tell))
     instance.made_from = _provenance(instance, used)
+
+
+def _make_folders(instance: Instance) -> None:
+    """Make the folders that the script writes to, all of them empty, and nothing beside them."""
+    folders = instance.folders
+    with os_faults(instance.root, "make the folders in"):
+        shutil.rmtree(instance.root, ignore_errors=True)
+        for folder in (folders.model, folders.checkpoint_input, folders.checkpoint, folders.tensorboard):
+            folder.mkdir(parents=True)
+        folders.home.mkdir()
+        folders.tmp.mkdir()
 
 
 def _copy(instance: Instance, what: str, path: str, folder: Path, tell: Tell) -> None:
@@ -64,10 +73,14 @@ def _is_mounted(instance: Instance, data_set: DataSet) -> bool:
     if mounted is None:
         return False
     instance.say(f"the data set {data_set.name} is mounted from {data_set.path}")
-    folder = instance.folders.data_sets[data_set.name]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.symlink_to(mounted)
+    patiently(instance, OWN_DISK, lambda: _link(instance.folders.data_sets[data_set.name], mounted))
     return True
+
+
+def _link(folder: Path, mounted: Path) -> None:
+    with os_faults(folder, "make"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.symlink_to(mounted)
 
 
 def _check_sizes(instance: Instance, copied: Sequence[DataSet]) -> dict[str, DataSetUsed]:

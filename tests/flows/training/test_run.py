@@ -10,12 +10,14 @@ import pytest
 from blocks.logs import LocalSink
 from blocks.logs.errors import LogStoreAway
 from blocks.platform import Platform
+from blocks.storage.errors import AccessDenied, NoSpace, Unreachable
 from flows.training import run
 from flows.training.assignment import Assignment
 from flows.training.ends.verdict import Cause, Evidence
 from flows.training.instances.door import Door, GivenUp
 from flows.training.instances.instance import Instance, Interrupted, StepFailed
 from flows.training.instances.kept import keep, kept_folder
+from tests.flows.training.disks import full_disk
 from tests.flows.training.folders import fill
 
 
@@ -113,18 +115,30 @@ def test_a_log_that_another_process_holds_is_told(instance: Callable[..., Instan
     assert "LogInUse: Another process writes" in evidence.error
 
 
+def test_a_disk_without_room_for_the_log_is_storage(handed: tuple[Door, Assignment], here: Platform):
+    """It is tried again like every other disk that is full."""
+    door, assignment = handed
+    with full_disk(here.settings.home / "logs" / "trainings" / assignment.training_id):
+        evidence = run.carry_out(door, assignment)
+    assert evidence.cause == Cause.STORAGE
+    assert "No space left on device" in evidence.error
+
+
 @pytest.mark.parametrize(
     ("raised", "expected"),
     [
         (StepFailed(Cause.DATA, "not there", ("last",)), Evidence(Cause.DATA, error="not there", last_lines=("last",))),
         (Interrupted(), Evidence(Cause.STOPPED)),
+        (NoSpace("The disk is full."), Evidence(Cause.STORAGE, error="The disk is full.")),
+        (Unreachable("The mount is away."), Evidence(Cause.STORAGE, error="The mount is away.")),
+        (AccessDenied("No."), Evidence(Cause.PLATFORM, error="AccessDenied: No.")),
         (KeyError("odd"), Evidence(Cause.PLATFORM, error="KeyError: 'odd'")),
     ],
 )
 def test_whatever_ends_it_becomes_evidence(
     handed: tuple[Door, Assignment], monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: Evidence
 ):
-    """A step's failure with its cause, a stop, and what nobody foresaw."""
+    """A step's failure with its cause, a stop, a disk without room, and what nobody foresaw."""
 
     def fail(_instances: object) -> Evidence:
         raise raised

@@ -1,5 +1,7 @@
 """A script's own requirements, and what is told where they do not install."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from blocks.logs.errors import LogStoreAway
-from blocks.pools.environments import InstallStopped, RegistryAway, RequirementsFailed
+from blocks.platform import Platform
+from blocks.pools.environments import EnvironmentBroken, InstallStopped, RegistryAway, RequirementsFailed
+from blocks.storage.errors import NoSpace
 from flows.training.ends.verdict import Cause
 from flows.training.instances import environment
 from flows.training.instances.instance import Instance, Interrupted, StepFailed
 from flows.training.instances.staging import stage_in
+from tests.flows.training.disks import full_disk
 
 PYTHON = Path(sys.executable)
 
@@ -83,3 +88,49 @@ def test_a_log_that_is_away_does_not_end_the_installation(one: Instance, pip: Ca
 
     one.log._sink.write = full
     assert environment.with_requirements(one, PYTHON) == one.root / "environment" / "bin" / "python"
+
+
+FULL = "OSError: [Errno 28] No space left on device"
+
+
+def test_a_full_disk_is_no_fault_of_the_requirements(one: Instance, pip: Callable[..., None]):
+    """By pip's words, which stay; so the attempt is tried again."""
+    pip(RequirementsFailed(["Collecting nosuch", f"ERROR: Could not install packages due to an {FULL}", "a note"], 1))
+    with pytest.raises(StepFailed) as caught:
+        environment.with_requirements(one, PYTHON)
+    assert caught.value.cause == Cause.STORAGE
+    assert FULL in str(caught.value)
+
+
+def test_a_disk_without_room_for_the_attempts_environment(one: Instance, pip: Callable[..., None]):
+    """What the system says is told as a full disk."""
+    pip(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    with pytest.raises(NoSpace):
+        environment.with_requirements(one, PYTHON)
+
+
+def test_a_disk_without_room_for_the_images_environment(instance: Callable[..., Instance], here: Platform):
+    """It is a full disk, and neither the image's fault nor the platform's."""
+    with full_disk(here.settings.home / "environments"), pytest.raises(NoSpace):
+        environment.of_image(instance(), here.settings.home)
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ("error: Failed to write: No space left on device (os error 28)", Cause.STORAGE),
+        ("no such package", Cause.IMAGE),
+    ],
+)
+def test_whose_fault_an_image_is_that_cannot_be_made(
+    instance: Callable[..., Instance], here: Platform, monkeypatch: pytest.MonkeyPatch, words: str, cause: Cause
+):
+    """The installer's words tell."""
+
+    def ensure(*_: object) -> None:
+        raise EnvironmentBroken(f"The environment could not be made; uv exited with 2 and said:\n{words}")
+
+    monkeypatch.setattr(environment.Environments, "ensure", ensure)
+    with pytest.raises(StepFailed) as caught:
+        environment.of_image(instance(), here.settings.home)
+    assert caught.value.cause == cause

@@ -19,6 +19,7 @@ from flows.training.instances import staging
 from flows.training.instances.instance import Instance, Interrupted, StepFailed
 from flows.training.instances.job import cores
 from flows.training.instances.staging import stage_in
+from tests.flows.training.disks import full_disk
 from tests.flows.training.folders import silent, texts
 
 Made = Callable[..., Instance]
@@ -125,6 +126,48 @@ def test_a_disk_that_stays_full_is_no_fault_of_the_data(instance: Made, monkeypa
     monkeypatch.setattr(staging, "STAGING_IN", replace(staging.STAGING_IN, seconds=0))
     with pytest.raises(StepFailed, match="no room for the code") as caught:
         stage_in(one, silent)
+    assert caught.value.cause == Cause.STORAGE
+
+
+def test_a_disk_without_room_for_the_folders_is_waited_for(instance: Made, monkeypatch: pytest.MonkeyPatch):
+    """As it is for what is copied into them; where it stays full the attempt ends as STORAGE."""
+    one, told = instance(), list[str]()
+    with full_disk(one.root.parent.parent) as free:
+
+        def pause(_seconds: float) -> None:
+            told.append(one.door.progress)
+            free()
+
+        monkeypatch.setattr(one, "pause", pause)
+        with monkeypatch.context() as patch, pytest.raises(StepFailed, match="No space left on device") as caught:
+            patch.setattr(staging, "OWN_DISK", replace(staging.OWN_DISK, seconds=0))
+            stage_in(one, silent)
+        stage_in(one, silent)
+        assert list(texts(one.folders.source)) == ["train.py"]
+    assert caught.value.cause == Cause.STORAGE
+    assert len(told) == 1
+    assert "No space left on device" in told[0]
+
+
+def test_folders_that_cannot_be_made_are_no_fault_of_the_data(instance: Made):
+    """The platform's own place is not what its user can correct."""
+    one = instance()
+    one.root.parent.parent.mkdir(parents=True, exist_ok=True)
+    one.root.parent.write_text("a file where the attempt's folder should be")
+    with pytest.raises(StepFailed) as caught:
+        stage_in(one, silent)
+    assert caught.value.cause == Cause.PLATFORM
+
+
+def test_a_mounted_data_set_needs_room_for_its_link(instance: Made, root: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where there is none that is STORAGE too."""
+    one = instance()
+    stage_in(one, silent)
+    digits = one.folders.data_sets["digits"]
+    monkeypatch.setattr(one.storage, "mounted", lambda _place: root / "data")
+    monkeypatch.setattr(staging, "OWN_DISK", replace(staging.OWN_DISK, seconds=0))
+    with full_disk(digits.parent), pytest.raises(StepFailed) as caught:
+        staging._is_mounted(one, one.assignment.spec.data_sets[0])
     assert caught.value.cause == Cause.STORAGE
 
 
