@@ -72,7 +72,7 @@ def resumed(attempt: Attempt, path: str) -> Checkpoint | None:
         The checkpoint, where the training itself has made it.
     """
     made = next((c for row in attempt.training.attempts for c in row.checkpoints if c.path == path), None)
-    attempt.resumed_from, attempt.seconds_lost = path, seconds_lost(attempt, made)
+    attempt.resumed_from, attempt.seconds_lost = path, round(seconds_lost(attempt, made), 1)  # everywhere the same
     return made
 
 

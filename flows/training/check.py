@@ -1,5 +1,6 @@
 """Everything that can be said against a request before it is recorded: all of it at once, with nothing made."""
 
+import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from flows.faults import Fault, Refused
 from flows.names import composed, lookup_faults, path_problem
 from flows.training import arguments, data_size
 from flows.training.assignment import checkpoint_root
-from flows.training.checkpoints.checkpoint import OWN_CHECKPOINT, is_committed
+from flows.training.checkpoints.checkpoint import OWN_CHECKPOINT, is_committed, newest_committed
 from flows.training.checkpoints.manifest import UNCOMMITTED
 from flows.training.fields import request_key_faults
 from flows.training.spec import TrainingSpec, catalogue_faults, parse, request_faults, whole_number
@@ -28,6 +29,8 @@ from flows.training.spec import warnings as spec_warnings
 SOURCE_BYTES = 1 << 20
 COUNT_SECONDS = 10.0  # for the sizes of all data sets together: a list of a million objects is a thousand requests
 FILES_LOOKED_AT = 1000
+LIKE_ONE_OF_OURS = re.compile(r"/attempt-[0-9]+/checkpoint-[0-9]+/*$")  # what is named so is meant to be gone on from
+NONE_THERE = "None that counts is there: leave the path out, or name another."
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def _checkpoint_places(path: str) -> list[access.Wanted]:
         return []
     root = checkpoint_root(path)
     written = access.Wanted(root, "checkpoint_path", write=True)
-    if root.rstrip("/") == path.rstrip("/"):
+    if root.rstrip("/") == path.rstrip("/") and LIKE_ONE_OF_OURS.search(path) is None:
         return [written]
     return [written, access.Wanted(path, "checkpoint_path", write=False)]
 
@@ -124,14 +127,20 @@ def _place_faults(platform: Platform, raw: Mapping[str, object]) -> list[Fault]:
 
 def _uncommitted(platform: Platform, places: Sequence[access.Wanted]) -> list[Fault]:
     """Return what is wrong with a checkpoint of another training that is to be gone on from."""
+    given = [one for one in places if one.field == "checkpoint_path" and not one.write]
+    given = [one for one in given if checkpoint_root(one.path).rstrip("/") != one.path.rstrip("/")]  # and not a copy
     faults: list[Fault] = []
-    for one in places:
-        if one.field == "checkpoint_path" and OWN_CHECKPOINT.search(one.path):
-            try:
-                if not is_committed(platform.storage, parse_path(one.path, DERIVED_LIMIT)):
-                    faults.append(Fault(one.field, one.path, UNCOMMITTED, "Name one that `emf training show` lists."))
-            except StorageError as error:
-                faults.append(Fault(one.field, one.path, error.problem.rstrip("."), error.remedy))
+    for one in given:
+        try:
+            place = parse_path(one.path, DERIVED_LIMIT)
+            if OWN_CHECKPOINT.search(one.path) is None:
+                newest = newest_committed(platform.storage, place)
+                problem = "is the folder of all checkpoints of a training, and not one of them"
+                faults.append(Fault(one.field, one.path, problem, f"The newest is {newest}." if newest else NONE_THERE))
+            elif not is_committed(platform.storage, place):
+                faults.append(Fault(one.field, one.path, UNCOMMITTED, "Name one that `emf training show` lists."))
+        except StorageError as error:
+            faults.append(Fault(one.field, one.path, error.problem.rstrip("."), error.remedy))
     return faults
 
 

@@ -76,6 +76,7 @@ def _run_page(row: Attempt, where: Settings) -> str:
 
 def _attempt(row: Attempt, where: Settings) -> dict[str, Any]:
     return {
+        "id": row.id,
         "number": row.number,
         "phase": row.phase,
         "reason": row.reason,
@@ -110,5 +111,6 @@ def went_on(attempt: Mapping[str, Any]) -> str:
         return ""
     if not attempt["resumed_from"]:
         return f"from the beginning, {duration(attempt['seconds_lost'])} lost"
-    where = "/".join(attempt["resumed_from"].split("/")[-2:])
-    return f"from {where}" + (f", {duration(attempt['seconds_lost'])} lost" if attempt["number"] > 1 else "")
+    path, own = attempt["resumed_from"], f"/{attempt['id'].rpartition('-a')[0]}/"
+    cost = f", {duration(attempt['seconds_lost'])} lost" if attempt["number"] > 1 else ""
+    return f"from {path.rpartition(own)[2] if own in path else path}{cost}"

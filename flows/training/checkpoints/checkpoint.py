@@ -38,6 +38,7 @@ OWN_FOLDER = re.compile(r"tr-[0-9a-f]{12}/")
 """What the platform itself puts below a checkpoint path: a folder a training."""
 OWN_CHECKPOINT = re.compile(OWN_FOLDER.pattern + r"attempt-[0-9]+/checkpoint-[0-9]+/*$")
 """How the path of one of the platform's own checkpoints ends."""
+MARKER = re.compile(OWN_FOLDER.pattern + r"attempt-(?P<attempt>[0-9]+)/checkpoint-(?P<number>[0-9]+)\.committed$")
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,15 @@ def fetch(storage: Storage, path: str, into: Path, index: int = 0, progress: Pro
 def is_committed(storage: Storage, place: Location) -> bool:
     """Say whether a folder is a checkpoint with a marker; beside a whole container or mount there is none."""
     return bool(place.key) and storage.stat(beside(place, ".committed")) is not None
+
+
+def newest_committed(storage: Storage, place: Location) -> str:
+    """Return the path of the newest checkpoint with a marker below a training's or an attempt's folder; "" without."""
+    at = str(place).rstrip("/")
+    paths = (f"{at}/{entry.key}" for entry in storage.entries(parse(f"{at}/", DERIVED_LIMIT)))
+    found = filter(None, map(MARKER.search, paths))
+    newest = max(found, key=lambda one: (int(one["attempt"]), int(one["number"])), default=None)
+    return newest.string.removesuffix(".committed") if newest else ""
 
 
 def fetch_committed(

@@ -14,7 +14,7 @@ from blocks.storage.store import Progress
 from flows.training.checkpoints.checkpoint import Committed, Known, commit, forget, manifest_of
 from flows.training.checkpoints.manifest import Manifest, are_same
 from flows.training.checkpoints.provenance import Provenance
-from flows.training.checkpoints.snapshot import Part, Signature, look_at, snapshot
+from flows.training.checkpoints.snapshot import Part, Signature, look_at, snapshot, written_at
 from flows.training.whole import discard
 
 STILL_SECONDS = 1.0
@@ -97,6 +97,7 @@ class Keeper:
         self._rested: Signature = {}
         self._rests_since: float | None = None
         self._moving_since: float | None = None
+        self._was_kept_at = datetime.now(UTC)  # when all that lay there was last seen to be kept
         self._number = 0
         self._is_half_sent = False
         self.kept = list(of.earlier)
@@ -109,7 +110,7 @@ class Keeper:
         if current != self._previous or self._rests_since is None:
             self._previous, self._rests_since = current, now
         if current == self._committed:
-            self._moving_since = None
+            self._moving_since, self._was_kept_at = None, datetime.now(UTC)
         elif self._moving_since is None:
             self._moving_since = now
         moving = now - self._moving_since if self._moving_since is not None else 0.0
@@ -136,11 +137,10 @@ class Keeper:
         return done
 
     def _commit(self) -> Committed | None:
-        taken_at = datetime.now(UTC)
         taken = snapshot(self._parts, self._copy)
         if taken is None:
             return None
-        manifest = self._manifest(taken_at)
+        manifest = self._manifest(written_at(taken.files, self._committed, self._was_kept_at))
         if not manifest.files or (self._before and are_same(manifest.files, self._before.manifest.files)):
             self._committed = taken.files  # written again, but not new: a checkpoint is progress
             discard(self._copy)

@@ -5,7 +5,6 @@ Called for attempts that have ended and of which nothing runs any more, before t
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from blocks.platform import Platform
 from blocks.records import checkpoints, trainings
@@ -17,7 +16,7 @@ from blocks.storage.storage import Storage
 from flows.training.assignment import checkpoints_of, folder_of, output_of, work_folder
 from flows.training.checkpoints.checkpoint import Committed, Known, commit, forget, manifest_of
 from flows.training.checkpoints.manifest import Damaged, are_same, read_manifest
-from flows.training.checkpoints.snapshot import Part, look_at
+from flows.training.checkpoints.snapshot import Part, look_at, written_at
 from flows.training.checkpoints.start import copy_folder, part_of, read_start
 from flows.training.instances.model import marker
 from flows.training.spec import TrainingSpec
@@ -113,7 +112,7 @@ class Left:
             self._attempt.id,
             number,
             instances=len(self.parts),
-            taken_at=_newest(parts),
+            taken_at=written_at(look_at(parts).files, {}, self._attempt.granted_at),
             made_from=read_start(self.parts[0].folder.parent).made_from,
         )
         if manifest.files and not (before and are_same(manifest.files, before.manifest.files)):
@@ -135,12 +134,6 @@ class Left:
                     taken_at=done.taken_at,
                 )
         self._number, self._last = done.number, done.path
-
-
-def _newest(parts: Sequence[Part]) -> datetime:
-    """Return when the last of the files was written."""
-    moments = [nanoseconds for _, nanoseconds in look_at(parts).files.values()]
-    return datetime.fromtimestamp(max(moments, default=0) / 1e9, UTC)
 
 
 def _place(root: str, number: int) -> Location:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from blocks.storage.errors import NoSpace
@@ -82,6 +83,12 @@ def look_at(parts: Sequence[Part]) -> Look:
         files |= {f"{part.prefix}{name}": state for name, state in own.items()}
         left_out += [f"{part.prefix}{told}" for told in seen.left_out]
     return Look(files, tuple(left_out))
+
+
+def written_at(files: Signature, kept: Signature, after: datetime) -> datetime:
+    """Return when the newest of what is not kept yet was written: by its own time, but after `after` and by now."""
+    newest = max((time for name, (size, time) in files.items() if kept.get(name) != (size, time)), default=0) / 1e9
+    return datetime.fromtimestamp(min(max(newest, after.timestamp()), datetime.now(UTC).timestamp()), UTC)
 
 
 def snapshot(parts: Sequence[Part], into: Path) -> Look | None:

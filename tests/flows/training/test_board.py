@@ -208,6 +208,7 @@ def test_nothing_typed_breaks_the_page(name: str, text: str, path: str, value: s
         events=[{"time": "2026-11-03T12:00:00+00:00", "state": "", "reason": "", "message": text}],
         attempts=[
             {
+                "id": "tr-1-a1",
                 "number": 1,
                 "phase": "ENDED",
                 "resumed_from": path,

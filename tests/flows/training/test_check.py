@@ -319,9 +319,10 @@ def test_anothers_checkpoint_is_only_read(here: Platform, places: dict[str, Any]
     assert (f"file://{root}/{theirs}", True) not in tried
 
 
-def test_anothers_checkpoint_must_be_there(here: Platform, places: dict[str, Any], root: Path):
+@pytest.mark.parametrize("folder", ["tr-0123456789ab", "a-copy-of-it"])
+def test_anothers_checkpoint_must_be_there(here: Platform, places: dict[str, Any], root: Path, folder: str):
     """A training that should go on from it would begin anew otherwise."""
-    path = f"file://{root}/checkpoints/tr-0123456789ab/attempt-1/checkpoint-3"
+    path = f"file://{root}/checkpoints/{folder}/attempt-1/checkpoint-3"
     assert "holds no files" in refused(here, places | {"checkpoint_path": path})["checkpoint_path"]
 
 
@@ -335,3 +336,28 @@ def test_what_was_never_committed_is_not_gone_on_from(here: Platform, places: di
     check(here, places | {"checkpoint_path": f"file://{path}/"}, TWO_CORES)
     mine = path.rename(root / "checkpoints" / "mine")
     check(here, places | {"checkpoint_path": f"file://{mine}"}, TWO_CORES)
+
+
+@pytest.mark.parametrize(
+    ("below", "newest"), [("", "attempt-2/checkpoint-1"), ("/attempt-1/", "attempt-1/checkpoint-10")]
+)
+def test_which_checkpoint_of_a_training_is_meant_must_be_said(
+    here: Platform, places: dict[str, Any], root: Path, below: str, newest: str
+):
+    """Its folder holds several: the newest that counts is named. What has no marker does not count."""
+    theirs = root / "checkpoints" / "tr-0123456789ab"
+    for path in (
+        "attempt-1/checkpoint-9",
+        "attempt-1/checkpoint-10",
+        "attempt-2/checkpoint-1",
+        "attempt-2/checkpoint-2",
+    ):
+        (theirs / path).mkdir(parents=True)
+        (theirs / path / "model.pt").write_text("weights")
+        if path != "attempt-2/checkpoint-2":
+            (theirs / f"{path}.committed").write_text("marker")
+    with pytest.raises(Refused) as refusal:
+        check(here, places | {"checkpoint_path": f"file://{theirs}{below}"}, TWO_CORES)
+    (fault,) = refusal.value.faults
+    assert "not one of them" in fault.problem
+    assert fault.remedy == f"The newest is file://{theirs}/{newest}."

@@ -155,9 +155,11 @@ def test_every_fault_of_a_filter_comes_at_once(here: Platform):
         (2, "", None, ""),
         (2, "", 65.0, "from the beginning, 1 min 5 s lost"),
         (2, "obs://h/c/kept/tr-1/attempt-1/checkpoint-3", 12.0, "from attempt-1/checkpoint-3, 12 s lost"),
-        (1, "obs://h/c/mine", 0.0, "from c/mine"),
+        (1, "obs://h/c/kept/tr-2/attempt-1/checkpoint-3", 0.0, "from obs://h/c/kept/tr-2/attempt-1/checkpoint-3"),
+        (1, "obs://h/c/mine", 0.0, "from obs://h/c/mine"),
     ],
 )
 def test_from_where_an_attempt_went_on(number: int, resumed_from: str, lost: float | None, told: str):
-    """In few words, and what it cost; nothing where it has not been told yet."""
-    assert view.went_on({"number": number, "resumed_from": resumed_from, "seconds_lost": lost}) == told
+    """In few words where the checkpoint is its own, and what it cost; nothing where it has not been told yet."""
+    attempt = {"id": f"tr-1-a{number}", "number": number, "resumed_from": resumed_from, "seconds_lost": lost}
+    assert view.went_on(attempt) == told

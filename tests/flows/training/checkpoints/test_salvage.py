@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import yaml
 from blocks.platform import Platform
 from blocks.records import attempt as verbs
 from blocks.records import checkpoints, trainings
-from blocks.records.tables import Attempt
+from blocks.records.tables import Attempt, now
 from blocks.records.words import TrainingState
 from blocks.storage.location import Location, parse
 from blocks.storage.store import READ_LIMIT
@@ -246,10 +246,12 @@ def test_of_several_instances_all_parts_are_kept(here: Platform, ended: Ended, a
 
 def test_when_it_was_written_is_known(here: Platform, ended: Ended, attempt_of: Any):
     """The work that is lost counts from there, and not from when it was found."""
-    attempt_id = ended(T.STOPPED, {"weights": "x"})
-    os.utime(checkpoint_folder(here, attempt_id) / "weights", (1_700_000_000, 1_700_000_000))
+    attempt_id, written = ended(T.STOPPED, {"weights": "x"}), now() - timedelta(hours=1)
+    with here.records.writing() as session:
+        session.get(Attempt, attempt_id).granted_at = now() - timedelta(days=1)
+    os.utime(checkpoint_folder(here, attempt_id) / "weights", (written.timestamp(),) * 2)
     salvage(here, attempt_id)
-    assert attempt_of(attempt_id).checkpoints[0].taken_at == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert abs(attempt_of(attempt_id).checkpoints[0].taken_at - written) < timedelta(milliseconds=1)
 
 
 def test_what_earlier_attempts_left_and_the_records_hold_no_more_goes(

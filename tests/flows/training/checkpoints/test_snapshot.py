@@ -5,13 +5,14 @@ import os
 import shutil
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from blocks.storage.errors import AccessDenied, NoSpace
 from flows.training.checkpoints import snapshot as snapshots
-from flows.training.checkpoints.snapshot import Part, look, look_at, signature, snapshot
+from flows.training.checkpoints.snapshot import Part, look, look_at, signature, snapshot, written_at
 from tests.flows.training.folders import FILES, content, fill
 
 
@@ -114,6 +115,28 @@ def test_several_folders_are_one_snapshot(folder: Path, tmp_path: Path):
     parts = [Part(fill(folder, {"a": b"0"}), "instance-0/"), Part(fill(other, {"a": b"1"}), "instance-1/")]
     assert snapshot(parts, tmp_path / "copy")
     assert content(tmp_path / "copy") == {"instance-0/a": b"0", "instance-1/a": b"1"}
+
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [
+        ({"a": -5}, -5),
+        ({"a": -5, "b": -3}, -3),
+        ({"a": -5, "kept": -1}, -5),  # it was there before
+        ({"a": -60}, -10),  # a copy that has kept the time of what it was copied from
+        ({"a": 10**9}, 0),
+        ({}, -10),
+    ],
+)
+def test_when_a_checkpoint_was_written(minutes: dict[str, int], expected: int):
+    """The work that is lost with what comes after it counts from there; no file's odd time makes it longer or less."""
+    files = {name: (1, int((NOW.timestamp() + at * 60) * 1e9)) for name, at in minutes.items()}
+    kept = {"kept": files["kept"]} if "kept" in files else {}
+    written = written_at(files, kept, NOW - timedelta(minutes=10))
+    assert abs(written - NOW - timedelta(minutes=expected)) < timedelta(seconds=30)
 
 
 def test_a_copy_for_which_there_is_no_room_is_not_begun(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
