@@ -85,6 +85,7 @@ def among(session: Session, attempt_ids: Collection[str]) -> Sequence[Glance]:
 class Lease(NamedTuple):
     """What an attempt holds of its machine, and the name of its training."""
 
+    attempt_id: str
     name: str
     memory_bytes: int
     gpus: list[str]
@@ -93,8 +94,9 @@ class Lease(NamedTuple):
 def leases(session: Session, alive: Collection[str]) -> Sequence[Lease]:
     """Return what is held, the longest held first: by open attempts, and by those of these that have ended."""
     held = or_(Attempt.ended_at.is_(None), Attempt.id.in_(list(alive)))
-    query = select(Training.name, Attempt.memory_bytes, Attempt.gpus).join(Training, Training.id == Attempt.training_id)
-    return [Lease(*row) for row in session.execute(query.where(held).order_by(Attempt.granted_at))]
+    columns = (Attempt.id, Training.name, Attempt.memory_bytes, Attempt.gpus)
+    query = select(*columns).join(Training, Training.id == Attempt.training_id).where(held)
+    return [Lease(*row) for row in session.execute(query.order_by(Attempt.granted_at))]
 
 
 def unclaimed(session: Session) -> Sequence[Attempt]:

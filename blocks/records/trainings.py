@@ -1,9 +1,10 @@
 """Trainings in the records: find, list, record, wish, delete."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, select
+from sqlalchemy import ColumnElement, CursorResult, and_, bindparam, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from blocks.records.errors import Ambiguous, KeyReused, NotAllowed, NotFound
@@ -67,11 +68,49 @@ def _has_tag(session: Session, key: str, value: str) -> ColumnElement[bool]:
     return exists().where(and_(wanted, pair.c.value == value) if value else wanted).correlate(Training)
 
 
-def waiting(session: Session) -> Sequence[Training]:
+class Waiting(NamedTuple):
+    """A training that wants a machine, as a list of columns: there may be ten thousand of them."""
+
+    id: str
+    name: str
+    image: str
+    instance_type: str
+    instance_count: int
+    wish: str
+    retry_at: datetime | None
+    message: str
+
+
+def waiting(session: Session) -> Sequence[Waiting]:
     """Return the trainings that want a machine, the longest waiting first."""
     open_attempt = select(Attempt.id).where(Attempt.training_id == Training.id, Attempt.ended_at.is_(None)).exists()
-    query = select(Training).where(Training.state == T.CREATE_IN_PROGRESS, ~open_attempt)
-    return session.scalars(query.order_by(Training.created_at, Training.id)).unique().all()
+    wanted = (Training.image, Training.instance_type, Training.request["instance_count"].as_integer())
+    query = select(Training.id, Training.name, *wanted, Training.wish, Training.retry_at, Training.message)
+    query = query.where(Training.state == T.CREATE_IN_PROGRESS, ~open_attempt)
+    return [Waiting(*row) for row in session.execute(query.order_by(Training.created_at, Training.id))]
+
+
+def still_waiting(session: Session, training_id: str) -> Training | None:
+    """Return a training if it wants a machine still; nobody else changes it before this transaction ends."""
+    row = session.get(Training, training_id, with_for_update={"of": Training})
+    if row is None or row.state != T.CREATE_IN_PROGRESS or not all(attempt.ended_at for attempt in row.attempts):
+        return None
+    return row
+
+
+def tell_waiting(session: Session, told: Mapping[str, str]) -> None:
+    """Give those of these trainings that still wait their messages."""
+    one = update(Training).where(Training.id == bindparam("of"), Training.state == T.CREATE_IN_PROGRESS)
+    values = [{"of": training_id, "told": message} for training_id, message in told.items()]
+    # By the connection: a session takes no statement for many that has a condition.
+    session.connection().execute(one.values(message=bindparam("told")), values)
+
+
+def wish_instead(session: Session, wish: Wish, instead_of: Wish, *states: str) -> int:
+    """Give all trainings in these states a wish that have another; returns how many."""
+    those = update(Training).where(Training.state.in_(states), Training.wish == instead_of).values(wish=wish)
+    done = session.execute(those, execution_options={"synchronize_session": False})
+    return cast("CursorResult[Any]", done).rowcount
 
 
 def in_state(session: Session, *states: str) -> Sequence[Training]:

@@ -67,6 +67,7 @@ class Assigner:
             memory_bytes=size.memory_bytes,
             gpus=attempt.gpus,
             seconds_left=max(MOMENT, spec.maximum_seconds - seconds_trained(training)),
+            before=_ended_before(attempt),
             resume_from=_kept_before(attempt),
             storage=here.storage.to_wire([parse(path) for path in paths if path]),
             tracked=Tracked(
@@ -84,3 +85,8 @@ def _kept_before(attempt: Attempt) -> list[str]:
     """Return the paths of the checkpoints that earlier attempts have kept, the newest first."""
     earlier = [a for a in attempt.training.attempts if a.number < attempt.number]
     return [c.path for a in earlier for c in a.checkpoints][::-1]
+
+
+def _ended_before(attempt: Attempt) -> str:
+    earlier = [a for a in attempt.training.attempts if a.number < attempt.number]
+    return f"attempt {earlier[-1].number} ended: {earlier[-1].message}" if earlier else ""

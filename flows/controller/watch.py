@@ -57,7 +57,7 @@ class Watch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.platform, self.runs, self.boards = platform, runs, boards
-        self.leases = Leases(platform, runs, secret)
+        self.leases = Leases(platform, runs, secret, clock)
         self.telling = Telling(platform, InTurn(clock))
         self._begun, self._ended = InTurn(clock), InTurn(clock)
         self.pulse = pulse or Pulse()
@@ -172,7 +172,10 @@ class Watch:
         return self.platform.tracking.ensure_run(group, row.id, row.name, hyperparameters, row.tags, row.description)
 
     def heal(self) -> None:
-        """Find and end what is dead; its processes are ended, and runs closed, beside that: the next is found in time."""
+        """Find and end what is dead.
+
+        Processes are ended and runs closed beside that, so that the next death is found in time.
+        """
         since = self.pulse.listening_since
         self.pulse.report = reconcile(self.platform, self.runs, listening_since=since, aside=_aside)
 

@@ -11,11 +11,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import structlog
+from sqlalchemy.orm import Session
 
 from blocks.errors import BlockError
 from blocks.platform import Platform
 from blocks.pools import processes
 from blocks.records import survey, trainings
+from blocks.records.survey import Glance
 from blocks.records.tables import Attempt, Training, now
 from blocks.records.transitions import note
 from blocks.records.words import TrainingState
@@ -48,13 +50,13 @@ def tidy(platform: Platform) -> list[str]:
             shutil.rmtree(folder, ignore_errors=True)
         for folder in root.glob(f"*{TIDIED}"):  # of a tidying that was killed, or what could not be removed
             _remove(folder)
-        return [attempt_id for attempt_id in _left(platform, root) if _clear(platform, attempt_id)]
+        return [attempt_id for attempt_id in _left(platform) if _clear(platform, attempt_id)]
 
 
 def untidy(platform: Platform) -> list[Finding]:
     """Return what there is to be tidied: no difference between records and world, and yet something to be done."""
     kept = "what is worth keeping is kept, then its folder on this machine goes"
-    there = [Finding(attempt_id, Repair.TIDY, kept) for attempt_id in _left(platform, platform.settings.home / "work")]
+    there = [Finding(attempt_id, Repair.TIDY, kept) for attempt_id in _left(platform)]
     reached = "the model has reached its place, and what was kept until then goes"
     return there + [Finding(str(folder), Repair.TIDY, reached, folder.name) for folder in _delivered(platform)]
 
@@ -70,35 +72,30 @@ def _delivered(platform: Platform) -> list[Path]:
     return found
 
 
-def _left(platform: Platform, root: Path) -> list[str]:
-    """Return the ended attempts that have a folder here; one of an attempt that nobody knows may be anything."""
-    there = [folder.name for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
+def _left(platform: Platform) -> list[str]:
+    """Return the attempts whose folders can be tidied now: what still runs may still write, or read."""
     with platform.records.reading() as session:
-        ended = [one.attempt_id for one in survey.among(session, there) if one.ended_at]
-    # What still runs may still write, or read.
+        ended = [one.attempt_id for one in untidied(session, platform.settings.home)]
     alive = processes.running() if ended else {}
     return [attempt_id for attempt_id in ended if attempt_id not in alive]
 
 
-def untidied(home: Path, training: Training) -> Attempt | None:
-    """Return the latest attempt that has ended and whose folder is still to be tidied, or None.
+def untidied(session: Session, home: Path) -> list[Glance]:
+    """Return the attempts that have ended and whose folders are still to be tidied.
 
     Until then a next attempt could go on from an older checkpoint than there is, and lose its model's marker.
     """
-    left = _folders_left(home, training)
-    return left[-1] if left else None
+    root = home / "work"
+    there = [folder.name for folder in root.iterdir() if folder.is_dir()] if root.is_dir() else []
+    return [one for one in survey.among(session, there) if one.ended_at]  # one of nobody may be anything
 
 
-def being_tidied(home: Path, training: Training) -> Attempt | None:
-    """Return an attempt that has ended and at whose folder somebody is at work now, or None.
+def is_being_tidied(home: Path, attempt_id: str) -> bool:
+    """Say whether somebody is at work at an attempt's folder now.
 
     That may take hours, and ends in a checkpoint. Who was killed, or waits for a place to come back, is not at work.
     """
-    return next((a for a in _folders_left(home, training) if is_at_work(work_folder(home, a.id))), None)
-
-
-def _folders_left(home: Path, training: Training) -> list[Attempt]:
-    return [a for a in training.attempts if a.ended_at is not None and work_folder(home, a.id).is_dir()]
+    return is_at_work(work_folder(home, attempt_id))
 
 
 def _clear(platform: Platform, attempt_id: str) -> bool:

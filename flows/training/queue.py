@@ -7,6 +7,7 @@ take what it does not need, so nobody overtakes to another's cost and nobody sta
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from blocks.catalogue.catalogue import GIB, Machine
 from flows.training.ends.retries import LONGEST_SECONDS
@@ -58,6 +59,7 @@ def take_turns(waiting: Sequence[Want], held: Sequence[Held], machine: Machine, 
     taken = {gpu for lease in held for gpu in lease.gpus}
     free = [gpu for gpu in machine.gpus if gpu.index not in taken]
     ahead: list[str] = []
+    holders = _Holders.of(held)
     for want in waiting:
         if want.not_before is not None and now < want.not_before <= now + LONGEST:
             turn.waits[want.training_id] = f"is tried again at {want.not_before:%H:%M:%S} UTC"
@@ -72,24 +74,35 @@ def take_turns(waiting: Sequence[Want], held: Sequence[Held], machine: Machine, 
         if want.memory_bytes <= memory and want.gpus <= len(fitting):
             turn.grants[want.training_id] = tuple(gpu.index for gpu in fitting[: want.gpus])
         else:
-            turn.waits[want.training_id] = _why(want, memory, len(fitting), held, ahead)
+            turn.waits[want.training_id] = _why(want, memory, len(fitting), holders, ahead)
             ahead.append(want.name)
         memory = max(0, memory - want.memory_bytes)
         free = [gpu for gpu in free if gpu not in fitting[: want.gpus]]
     return turn
 
 
-def _why(want: Want, memory: int, gpus: int, held: Sequence[Held], ahead: Sequence[str]) -> str:
+class _Holders(NamedTuple):
+    """Who holds memory, and who GPUs, in words: said once, however many wait."""
+
+    of_memory: str
+    of_gpus: str
+
+    @classmethod
+    def of(cls, held: Sequence[Held]) -> "_Holders":
+        return cls(_few([one.name for one in held if one.memory_bytes]), _few([one.name for one in held if one.gpus]))
+
+
+def _why(want: Want, memory: int, gpus: int, holders: _Holders, ahead: Sequence[str]) -> str:
     lacks: list[str] = []
-    holders = [lease.name for lease in held if lease.memory_bytes]
+    by = holders.of_memory
     if want.memory_bytes > memory:
         lacks.append(f"{want.memory_bytes / GIB:.1f} GiB of memory ({max(0, memory) / GIB:.1f} GiB are free)")
     if want.gpus > gpus:
         lacks.append(f"{want.gpus} GPU(s) ({gpus} are free)")
-        holders = [lease.name for lease in held if lease.gpus] if want.memory_bytes <= memory else holders
+        by = holders.of_gpus if want.memory_bytes <= memory else by
     told = f"waits for {' and '.join(lacks)}"
-    if holders:
-        told += f", held by {_few(holders)}"
+    if by:
+        told += f", held by {by}"
     return f"{told}; before it in the queue: {_few(ahead)}" if ahead else told
 
 

@@ -83,15 +83,10 @@ def _interruptible() -> Generator[None]:
 
 def _wish_pause(platform: Platform) -> None:
     with platform.records.writing() as session:
-        for row in trainings.in_state(session, *ALIVE):
-            if row.wish == Wish.NONE:
-                row.wish = Wish.SUSPEND
+        trainings.wish_instead(session, Wish.SUSPEND, Wish.NONE, *ALIVE)
 
 
 def resume_all(platform: Platform) -> int:
     """Take the wish to pause back; returns how many trainings go on."""
     with platform.records.writing() as session:
-        rows = [row for row in trainings.in_state(session, *ALIVE) if row.wish == Wish.SUSPEND]
-        for row in rows:
-            row.wish = Wish.NONE
-        return len(rows)
+        return trainings.wish_instead(session, Wish.NONE, Wish.SUSPEND, *ALIVE)

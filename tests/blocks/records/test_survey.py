@@ -112,7 +112,7 @@ def test_what_is_held(records: Records, granted: Granted):
             row.memory_bytes, row.gpus, row.training.name = number, [str(number)], f"t{number}"
     with records.reading() as session:
         found = survey.leases(session, [ended, "tr-unknown-a1"])
-    assert [tuple(one) for one in found] == [("t0", 0, ["0"]), ("t1", 1, ["1"])]
+    assert [tuple(one) for one in found] == [(first, "t0", 0, ["0"]), (ended, "t1", 1, ["1"])]
 
 
 def test_whose_run_has_not_come(records: Records, granted: Granted):

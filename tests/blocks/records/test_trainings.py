@@ -89,6 +89,46 @@ def test_the_longest_waiting_comes_first(records: Records, make: Make):
         assert [row.id for row in trainings.waiting(session)] == waiting
 
 
+def test_what_waits_is_told_of_in_columns(records: Records, make: Make):
+    """All that its turn depends on, as its request and the controller's words have it."""
+    training_id = make(instance_count=3, instance_type="gpu.large", image="own")
+    moment = now()
+    with records.writing() as session:
+        row = trainings.find(session, training_id)
+        row.wish, row.retry_at, row.message = Wish.SUSPEND, moment, "waits"
+    with records.reading() as session:
+        (one,) = trainings.waiting(session)
+    assert one == (training_id, "digits", "own", "gpu.large", 3, "SUSPEND", moment, "waits")
+
+
+def test_who_does_not_wait_any_more_is_told_nothing(records: Records, make: Make):
+    """A lease, a stop, or the deletion has come since it was looked at."""
+    waiting, stopped, leased = (make() for _ in range(3))
+    with records.writing() as session:
+        verbs.grant(session, trainings.find(session, leased), machine="here", memory_bytes=1, gpus=[])
+        trainings.wish_stop(session, trainings.find(session, stopped))
+    with records.writing() as session:
+        trainings.tell_waiting(session, dict.fromkeys((waiting, stopped, "tr-gone"), "waits for memory"))
+        assert [trainings.find(session, one).message for one in (waiting, stopped)] == [
+            "waits for memory",
+            "Stopped before it got a machine.",
+        ]
+        there = [trainings.still_waiting(session, one) for one in (waiting, stopped, leased, "tr-gone")]
+        assert [row and row.id for row in there] == [waiting, None, None, None]
+
+
+def test_a_wish_for_all_goes_before_none_but_the_one_that_it_follows(records: Records, make: Make):
+    """In these states only; how many changed is answered."""
+    alive, stopped, over = make(T.RUNNING), make(T.RUNNING), make(T.COMPLETE)
+    with records.writing() as session:
+        trainings.find(session, stopped).wish = Wish.STOP
+    with records.writing() as session:
+        assert trainings.wish_instead(session, Wish.SUSPEND, Wish.NONE, T.RUNNING) == 1
+    with records.reading() as session:
+        wishes = [trainings.find(session, one).wish for one in (alive, stopped, over)]
+    assert wishes == [Wish.SUSPEND, Wish.STOP, Wish.NONE]
+
+
 def test_one_key_and_one_request_make_one_training(records: Records, make: Make):
     """The same key with the same request is answered with what it made."""
     training_id = make(key="k-1")

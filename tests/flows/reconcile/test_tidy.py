@@ -222,21 +222,17 @@ def test_who_tidies_is_seen_at_work(here: Platform, ended: Ended, monkeypatch: p
     """From before anything is kept until the folder has gone, and not between two tries."""
     attempt_id = ended(T.STOPPED, {})
     home = here.settings.home
-    with here.records.reading() as session:
-        training = trainings.find(session, attempt_id.removesuffix("-a1"))
-        assert [a.id for a in training.attempts] == [attempt_id]
-    seen: list[str | None] = []
+    seen: list[bool] = []
 
     def look(*_given: Any) -> None:
-        found = tidying.being_tidied(home, training)
-        seen.append(found and found.id)
+        seen.append(tidying.is_being_tidied(home, attempt_id))
         raise Temporary("the place is away")
 
-    assert tidying.being_tidied(home, training) is None
+    assert not tidying.is_being_tidied(home, attempt_id)
     monkeypatch.setattr(tidying, "salvage", look)
     assert tidy(here) == []
-    assert seen == [attempt_id]
-    assert tidying.being_tidied(home, training) is None
+    assert seen == [True]
+    assert not tidying.is_being_tidied(home, attempt_id)
 
 
 def test_a_folder_at_which_another_is_at_work_is_left(here: Platform, ended: Ended):

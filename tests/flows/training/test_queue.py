@@ -1,5 +1,6 @@
 """Whose turn it is."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -82,6 +83,24 @@ def test_what_the_others_are_told(waiting: list[Want], out: list[Held], told: st
         assert "before it in the queue: b" in turn(waiting, out).waits["tr-c"]
     else:
         assert told in turn(waiting, out).waits["tr-a"]
+
+
+def test_who_holds_what_is_looked_up_once():
+    """However many wait for it: each is told of the same."""
+
+    class Leases(list[Held]):
+        looked = 0
+
+        def __iter__(self) -> Iterator[Held]:
+            self.looked += 1
+            return super().__iter__()
+
+    counts: list[int] = []
+    for waiting in (1, 100):
+        out = Leases([held("x", 4, "0")])
+        turn([want(str(number), 1) for number in range(waiting)], out)
+        counts.append(out.looked)
+    assert counts[0] == counts[1]
 
 
 def test_gpus_are_those_of_the_kind():

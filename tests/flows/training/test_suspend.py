@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import event
 
 from blocks.platform import Platform
 from blocks.records import attempt as verbs
 from blocks.records import trainings
-from blocks.records.tables import Attempt
+from blocks.records.tables import Attempt, Training
 from blocks.records.words import Reason, TrainingState, Wish
 from flows.training import suspend
 
@@ -38,6 +39,24 @@ def test_all_that_is_alive_is_asked_to_pause(here: Platform, make: Callable[...,
     assert suspend.suspend_all(here, 5, lambda _left: None) == []
     expected = dict.fromkeys(paused, Wish.SUSPEND) | dict.fromkeys(others, Wish.NONE) | {stopped: Wish.STOP}
     assert wishes(here) == expected
+
+
+def test_no_training_is_loaded_for_its_wish(here: Platform, make: Callable[..., str]):
+    """Ten thousand that wait would keep those that save from telling so, twice a second."""
+    for _ in range(3):
+        make()
+    loaded: list[str] = []
+
+    def load(row: Training, *_how: object) -> None:
+        loaded.append(row.id)
+
+    event.listen(Training, "load", load)
+    try:
+        suspend.suspend_all(here, 5, lambda _left: None)
+        assert suspend.resume_all(here) == 3
+    finally:
+        event.remove(Training, "load", load)
+    assert loaded == []
 
 
 def test_it_waits_until_nobody_holds_a_machine(here: Platform, make: Callable[..., str], monkeypatch):

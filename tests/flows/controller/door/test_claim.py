@@ -97,6 +97,7 @@ def test_a_retry_goes_on_from_the_last_checkpoint(here: Platform, call: Call, cl
     assert found["resume_from"] == [f"file:///c/checkpoint-{number}" for number in (4, 3, 2)]
     assert found["seconds_left"] == MOMENT
     assert found["number"] == 2
+    assert found["before"].startswith("attempt 1 ended: It was interrupted from outside")
 
 
 def test_what_left_the_catalogue_ends_the_training(here: Platform, claim: Call, attempt_id: str, attempt_of: Call):
