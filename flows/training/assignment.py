@@ -39,6 +39,7 @@ class Assignment(BaseModel):
     memory_bytes: int
     gpus: list[str]
     seconds_left: float = Field(description="What remains of the maximum training time.")
+    before: str = Field("", description="How the attempt before this one ended, as a person is told.")
     resume_from: list[str] = Field([], description="The committed checkpoints of earlier attempts, the newest first.")
     storage: dict[str, Any] = Field(repr=False, description="Endpoints and their keys, as `Storage.from_wire` reads.")
     tracked: Tracked

@@ -95,6 +95,8 @@ def carry_out(door: Door, assignment: Assignment) -> Evidence:
 def run_to_end(instances: Sequence[Instance]) -> Evidence:
     """Run the script on all that it needs; one whose model is kept has ended well in an earlier attempt."""
     first = instances[0]
+    if first.assignment.before:  # who reads the log from above sees why it begins again
+        first.log.say(f"attempt {first.assignment.number} begins; {first.assignment.before}")
     if kept_folder(settings.home(), first.assignment.training_id).is_dir():
         first.say("the script ended with exit code 0 in an earlier attempt; only its model is put in its place")
         return Evidence(Cause.EXIT, exit_code=0)

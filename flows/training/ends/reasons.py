@@ -78,6 +78,12 @@ class End:
         return f"the kernel counts {kills} such kill{'s' if kills > 1 else ''}" if kills else ""
 
 
+def how_it_ended(evidence: Evidence) -> str:
+    """Return how a script ended, without a full stop; an empty text where nobody saw it."""
+    end = End(evidence, read(evidence.last_lines, evidence.exit_code))
+    return "" if end.exit_code is None and end.signal is None else end.how
+
+
 def explain(evidence: Evidence, saving: str = SAVE) -> Explained:
     """Return the reason of an end that nobody wished for, and what happened, how that is known, what to do about it.
 

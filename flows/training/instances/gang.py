@@ -129,7 +129,7 @@ def _tell_started(one: Instance) -> bool:
     except GivenUp:
         one.door.given_up.set()  # before the next beat would notice
         return True
-    one.say("running")
+    one.door.progress = "running"
     return True
 
 

@@ -16,6 +16,7 @@ from blocks.pools.environments import IMAGES
 from blocks.tracking import Tracking
 from flows.training.ends.evidence import Cause, Evidence
 from flows.training.ends.first_failure import InstanceEnd
+from flows.training.ends.reasons import how_it_ended
 from flows.training.instances.instance import Instance
 from flows.training.instances.job import job_of
 from flows.training.instances.reports import Reports
@@ -58,6 +59,7 @@ def launch(
     try:
         with orders:
             try:
+                instance.log.say("starting the script")
                 orders.say(json.dumps(job_of(instance, python)))
                 _wait(instance, process, reports, started)
             finally:
@@ -72,7 +74,10 @@ def launch(
     except LogError as error:
         instance.door.warn(f"Warning: lines of the log were lost: {error}")
     killed = sum(int(reports.ended.get(word) or 0) for word in ("processes_killed", "survivors"))
-    return InstanceEnd(_evidence(reports, process.returncode, instance, told_at), at, told_at, killed)
+    evidence = _evidence(reports, process.returncode, instance, told_at)
+    if told := how_it_ended(evidence):
+        instance.log.say(told)
+    return InstanceEnd(evidence, at, told_at, killed)
 
 
 def _start(python: Path) -> tuple[subprocess.Popen[bytes], int, int, int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from blocks.logs import LocalSink
+from blocks.logs import LocalLogs, LocalSink
 from blocks.logs.errors import LogStoreAway
 from blocks.platform import Platform
 from blocks.storage.errors import AccessDenied, NoSpace, Unreachable
@@ -50,6 +50,21 @@ def one(instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr(made.door, "stage_out", lambda _evidence: None)
     fill(made.folders.model, {"weights.pt": b"w"})
     return made
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [("", []), ("attempt 1 ended: It was killed.", ["attempt 1 begins; attempt 1 ended: It was killed."])],
+)
+def test_the_log_tells_why_it_begins_again(
+    one: Instance, here: Platform, steps: list[str], before: str, told: list[str]
+):
+    """Between the lines of two attempts stands how the first ended; a first attempt has nothing to tell."""
+    one.assignment = one.assignment.model_copy(update={"before": before})
+    run.run_to_end([one])
+    assert steps
+    lines = LocalLogs(here.settings.home).tail(one.assignment.training_id, 10)
+    assert [line.body for line in lines if "begins" in line.body] == told
 
 
 def test_a_script_that_ended_well_is_never_run_again(one: Instance, here: Platform, steps: list[str]):

@@ -13,9 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from blocks.logs import LocalLogs
 from blocks.logs.echo import Echo
 from blocks.logs.errors import LogStoreAway
 from blocks.logs.line import LogLine
+from blocks.platform import Platform
 from blocks.records.words import Reason, Wish
 from flows.training.ends.evidence import Cause
 from flows.training.ends.first_failure import InstanceEnd
@@ -86,6 +88,14 @@ def test_a_scripts_own_end(running: Callable[[str], Instance], echo: Echo):
     evidence = launched(one, echo).evidence
     assert (evidence.cause, evidence.exit_code, evidence.last_lines) == (Cause.EXIT, 3, ("words",))
     assert one.door.runs == 1
+
+
+def test_the_log_says_when_it_starts_and_how_it_ended(here: Platform, running: Callable[[str], Instance], echo: Echo):
+    """Around the script's own lines, in their order."""
+    one = running("import sys\nprint('words')\nsys.exit(3)")
+    launched(one, echo)
+    lines = [line.body for line in LocalLogs(here.settings.home).tail(one.assignment.training_id, 3)]
+    assert lines == ["starting the script", "words", "The script ended with exit code 3"]
 
 
 def test_a_stop_lets_the_script_save(running: Callable[[str], Instance], echo: Echo):
