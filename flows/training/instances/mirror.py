@@ -2,26 +2,66 @@
 
 import os
 import shutil
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from blocks.errors import Temporary
+from blocks.storage.errors import NoSpace, NotFound, StorageError
+from blocks.storage.os_errors import os_faults, translate
 
 COMPARED = 4096
 """Bytes at the start, and at the end of what is mirrored, that tell whether a file only grew."""
 
+LeaveOut = Callable[[str, str], None]
 
-def mirror(source: Path, target: Path) -> int:
+
+def mirror(source: Path, target: Path, leave_out: LeaveOut) -> int:
     """Bring the mirror up to date and return how many bytes were copied.
 
     Event files only grow, so the part that is new is appended; a file that shrank or was replaced is copied anew.
+
+    Args:
+        source: the folder that the script writes to.
+        target: the mirror.
+        leave_out: told of each file and folder that cannot be mirrored, by its path and why: none stops the others.
+
+    Raises:
+        NoSpace, Unreachable: a disk is full or in trouble, after all that could be mirrored was.
     """
-    copied = 0
-    for file in sorted(source.rglob("*")):
-        if file.is_file() and not file.is_symlink():
-            copied += _bring(file, target / file.relative_to(source))
+    copied, fault = 0, None
+    for file in _files(source, leave_out):
+        name = str(file.relative_to(source))
+        try:
+            with os_faults(file, "mirror"):
+                copied += _bring(file, target / name)
+        except NotFound:
+            continue  # gone meanwhile
+        except StorageError as error:
+            if isinstance(error, NoSpace | Temporary):
+                fault = fault or error
+            else:
+                leave_out(name, error.problem)
+    if fault:
+        raise fault
     return copied
 
 
+def _files(source: Path, leave_out: LeaveOut) -> Iterator[Path]:
+    def unlisted(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):  # gone meanwhile
+            name = str(Path(error.filename).relative_to(source))
+            leave_out(name, translate(error, source, "look through").problem)
+
+    for folder, folders, names in os.walk(source, onerror=unlisted):
+        folders.sort()
+        yield from (Path(folder, name) for name in sorted(names))
+
+
 def _bring(file: Path, twin: Path) -> int:
-    status = file.stat()
+    status = file.lstat()
+    if not stat.S_ISREG(status.st_mode):  # a link could lead to what is nobody's business
+        return 0
     if twin.exists() and _state(twin.stat()) == _state(status):
         return 0
     twin.parent.mkdir(parents=True, exist_ok=True)

@@ -8,19 +8,17 @@ from pathlib import Path
 
 from blocks.errors import Permanent, Temporary
 from blocks.pools import open_files
-from blocks.storage.location import DERIVED_LIMIT, parse
 from blocks.storage.store import Progress
 from flows.markdown import size
 from flows.training.checkpoints.checkpoint import Committed
 from flows.training.checkpoints.keeper import Keeper, Kept
-from flows.training.checkpoints.snapshot import Signature, signature
 from flows.training.checkpoints.start import copy_folder, part_of, read_start
+from flows.training.instances.curves import Curves
 from flows.training.instances.door import GivenUp
 from flows.training.instances.instance import Instance
-from flows.training.instances.mirror import mirror
+from flows.training.instances.staging import SHOWN_SKIPPED
 
 TICK_SECONDS = 1.0
-SCALARS_SECONDS = 15.0
 BACK_OFF_SECONDS = 10.0
 LAST_SECONDS = 120.0  # of tries, for what is left when the scripts have ended
 STALLED_SECONDS = 600.0  # in which nothing moves, after which a place that hangs is not waited for any more
@@ -31,11 +29,12 @@ class Uploads(threading.Thread):
 
     def __init__(self, instances: Sequence[Instance], mirrored: Path) -> None:
         super().__init__(name="uploads", daemon=True)
-        self._instance, self._mirrored = instances[0], mirrored
+        self._instance = instances[0]
         self._over, self._leaves_checkpoints = threading.Event(), threading.Event()
-        self._scalars_at = 0.0
-        self._scalars_sent: Signature = {}
+        self._curves = Curves(instances[0], mirrored, self._moved, self._leave_out)
         self._told: set[tuple[str, type]] = set()
+        self._left_out: set[str] = set()
+        self._not_before: dict[str, float] = {}
         self._is_whole = True
         self._moved_at = 0.0
         self._keeper = _keeper(instances, self._tell, self._moved) if instances[0].assignment.checkpoints else None
@@ -46,8 +45,8 @@ class Uploads(threading.Thread):
         An attempt that was given up sends nothing.
         """
         while not self._over.wait(TICK_SECONDS):
-            if not self._instance.door.given_up.is_set() and not self._once(last=False):
-                self._over.wait(BACK_OFF_SECONDS)
+            if not self._instance.door.given_up.is_set():
+                self._once(last=False)
 
         end = time.monotonic() + LAST_SECONDS
         while not self._instance.door.given_up.is_set():
@@ -76,29 +75,41 @@ class Uploads(threading.Thread):
             raise GivenUp("This attempt was given up.")
 
     def _once(self, *, last: bool) -> bool:
-        """Look once; returns False where another look is needed soon. A fault of one does not stop the other."""
-        steps = (self._checkpoint, self._scalars)
+        """Look once; returns False where a step is to be taken again. A fault of one does not stop the others."""
+        steps = (self._checkpoint, self._mirror, self._scalars)
         return all([self._try(step, last) for step in steps])
 
     def _try(self, step: Callable[[bool], None], last: bool) -> bool:
+        """Take a step, unless it failed a short while ago: each waits for itself, at the end none."""
+        name = step.__name__
+        if not last and time.monotonic() < self._not_before.get(name, 0.0):
+            return False
         try:
             step(last)
-        except Permanent as error:
-            self._say_once(step.__name__, error)
-            return last  # while the script runs a person may mend it; at the end nobody waits for that
         except Exception as error:  # noqa: BLE001 (this thread must outlive a full disk and a controller that is away)
-            self._say_once(step.__name__, error)
-            return False
+            self._say_once(name, error)
+            self._not_before[name] = time.monotonic() + BACK_OFF_SECONDS
+            # While the script runs a person may mend what is refused; at the end nobody waits for that.
+            return last and isinstance(error, Permanent)
         return True
 
     def _say_once(self, step: str, error: Exception) -> None:
         """Tell of a fault; the same of the same step only once, for each try names another file."""
         if (step, type(error)) not in self._told:
             self._told.add((step, type(error)))
-            text = f"not uploaded: {error if isinstance(error, Permanent | Temporary | TimeoutError) else repr(error)}"
-            with suppress(Exception):
-                self._instance.log.say(text, "WARNING")
-                self._instance.door.warn(f"Warning: {text}")
+            self._say(f"{error if isinstance(error, Permanent | Temporary | TimeoutError) else repr(error)}")
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        """Tell of a file that is left out, once; of many only the log has all."""
+        if name not in self._left_out:
+            self._left_out.add(name)
+            self._say(reason, warns=len(self._left_out) <= SHOWN_SKIPPED)
+
+    def _say(self, what: str, *, warns: bool = True) -> None:
+        with suppress(Exception):
+            self._instance.log.say(f"not uploaded: {what}", "WARNING")
+            if warns:
+                self._instance.door.warn(f"Warning: not uploaded: {what}")
 
     def _checkpoint(self, last: bool) -> None:
         if self._keeper is None:
@@ -108,18 +119,11 @@ class Uploads(threading.Thread):
         elif not self._leaves_checkpoints.is_set():
             self._keeper.tick(time.monotonic())
 
+    def _mirror(self, _last: bool) -> None:
+        self._curves.mirror()
+
     def _scalars(self, last: bool) -> None:
-        source = self._instance.folders.tensorboard
-        mirror(source, self._mirrored)
-        if not last and time.monotonic() - self._scalars_at < SCALARS_SECONDS:
-            return
-        current, sent = signature(source), self._scalars_sent
-        old = {name for name, state in current.items() if sent.get(name) == state}
-        if len(old) < len(current):
-            self._instance.door.make_sure()  # its place is that of all attempts
-            place = parse(f"{self._instance.assignment.output}/tensorboard/", DERIVED_LIMIT)
-            self._instance.storage.upload(source, place, self._moved, skip=old.__contains__)
-        self._scalars_at, self._scalars_sent = time.monotonic(), current
+        self._curves.send(at_once=last)
 
     def _tell(self, kept: Committed) -> None:
         self._instance.door.checkpoint(kept)

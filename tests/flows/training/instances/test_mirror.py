@@ -1,13 +1,31 @@
 """The mirror that TensorBoard reads."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.training.instances.mirror import COMPARED, mirror
+from blocks.storage.errors import NoSpace
+from flows.training.instances import mirror as mirroring
+from flows.training.instances.mirror import COMPARED
+from tests.flows.training.disks import full_disk
+from tests.flows.training.folders import fill, give_away, texts
+
+
+def mirror(source: Path, target: Path) -> int:
+    """Mirror what can all be mirrored."""
+    return mirroring.mirror(source, target, lambda name, reason: pytest.fail(f"{name} was left out: {reason}"))
+
+
+def left_out(source: Path, target: Path) -> dict[str, str]:
+    """Mirror and return what was left out, and why."""
+    told: dict[str, str] = {}
+    mirroring.mirror(source, target, told.__setitem__)
+    return told
 
 
 @pytest.fixture
@@ -85,3 +103,51 @@ def test_an_empty_folder_makes_nothing(tmp_path: Path):
     (tmp_path / "source").mkdir()
     assert mirror(tmp_path / "source", tmp_path / "target") == 0
     assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize(("before", "after"), [("odd", "odd/events"), ("odd/events", "odd")])
+def test_a_path_that_turned_is_left_out(tmp_path: Path, before: str, after: str):
+    """A file that became a folder, or the other way round: it is named each time, and all others are mirrored."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    fill(source, {before: b"old"})
+    mirror(source, target)
+    shutil.rmtree(source)
+    fill(source, {after: b"new", "a": b"1", "z/events": b"2"})
+    for _ in range(2):
+        assert list(left_out(source, target)) == [after]
+        assert texts(target) == {before: "old", "a": "1", "z/events": "2"}
+
+
+@pytest.mark.parametrize("odd", ["odd", "odd/events"])
+def test_what_nobody_may_read_is_left_out(tmp_path: Path, unprivileged: Callable[[], None], odd: str):
+    """A file or a whole folder: it is named, with what the system says, and all others are mirrored."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    fill(source, {odd: b"secret", "a": b"1", "z/events": b"2"})
+    give_away(tmp_path)
+    (source / "odd").chmod(0)
+    unprivileged()
+    told = left_out(source, target)
+    assert list(told) == ["odd"]
+    assert "Permission denied" in told["odd"]
+    assert texts(target) == {"a": "1", "z/events": "2"}
+
+
+def test_a_file_that_goes_meanwhile_is_none(tmp_path: Path):
+    """After its folder was listed and before it is looked at: nobody needs to hear of that."""
+    source, target, told = tmp_path / "source", tmp_path / "target", list[str]()
+    fill(source, {"a": b"a file where the mirror has a folder", "b": b"goes", "c": b"1"})
+    fill(target, {"a/old": b"old"})
+
+    def leave_out(name: str, _reason: str) -> None:
+        told.append(name)
+        (source / "b").unlink()
+
+    mirroring.mirror(source, target, leave_out)
+    assert told == ["a"]
+    assert texts(target) == {"a/old": "old", "c": "1"}
+
+
+def test_a_full_disk_is_no_fault_of_a_file(source: Path, tmp_path: Path):
+    """None is left out for it: the mirror is tried again."""
+    with full_disk(tmp_path / "disk"), pytest.raises(NoSpace):
+        left_out(source, tmp_path / "disk" / "target")

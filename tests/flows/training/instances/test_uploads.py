@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 from blocks.storage.errors import AccessDenied, StorageError, Unreachable
+from flows.training.instances import curves
 from flows.training.instances import uploads as uploading
 from flows.training.instances.instance import Instance
 from flows.training.instances.uploads import Uploads
-from tests.flows.training.folders import fill, texts
+from tests.flows.training.folders import fill, give_away, texts
 
 
 @pytest.fixture
 def one(instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch) -> Instance:
-    """An instance whose uploads are due at every look."""
-    monkeypatch.setattr(uploading, "SCALARS_SECONDS", 0)
+    """An instance whose uploads are due at every look, also after a fault."""
+    monkeypatch.setattr(curves, "SEND_SECONDS", 0)
+    monkeypatch.setattr(uploading, "BACK_OFF_SECONDS", 0)
     made = instance(checkpoint_path="")
     made.folders.tensorboard.mkdir(parents=True)
     return made
@@ -92,6 +94,85 @@ def test_a_checkpoint_that_fails_does_not_stop_the_curves(
     assert not watch._once(last=last)
     assert texts(root / "output" / one.assignment.training_id / "tensorboard") == {"a": "1"}
     assert texts(tmp_path / "mirrored") == {"a": "1"}
+
+
+@pytest.mark.parametrize("fails", ["_checkpoint", "_mirror", "_scalars"])
+def test_only_the_step_that_failed_waits(one: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str):
+    """The others are taken at every look; at the end it is taken again at once."""
+    monkeypatch.setattr(uploading, "BACK_OFF_SECONDS", 60)
+    watch, taken = Uploads([one], tmp_path / "mirrored"), list[str]()
+
+    def step(name: str) -> Callable[[bool], None]:
+        def take(_last: bool) -> None:
+            taken.append(name)
+            if name == fails:
+                raise Unreachable("The store is away.")
+
+        take.__name__ = name
+        return take
+
+    names = ["_checkpoint", "_mirror", "_scalars"]
+    for name in names:
+        monkeypatch.setattr(watch, name, step(name))
+    for _ in range(3):
+        assert not watch._once(last=False)
+    assert {name: taken.count(name) for name in names} == dict.fromkeys(names, 3) | {fails: 1}
+    assert not watch._once(last=True)
+    assert taken[-3:] == names
+
+
+def test_a_fault_of_the_curves_holds_up_no_checkpoint(one: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """While the curves wait for their next try the checkpoints are looked at as often as ever."""
+    monkeypatch.setattr(uploading, "BACK_OFF_SECONDS", 60)
+    monkeypatch.setattr(uploading, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(uploading, "LAST_SECONDS", 0)
+    watch, looks, often = Uploads([one], tmp_path / "mirrored"), list[bool](), threading.Event()
+
+    def look(last: bool) -> None:
+        looks.append(last)
+        if len(looks) >= 3:
+            often.set()
+
+    def away(*_: object, **__: object) -> None:
+        raise Unreachable("The store is away.")
+
+    monkeypatch.setattr(watch, "_checkpoint", look)
+    monkeypatch.setattr(one.storage, "upload", away)
+    fill(one.folders.tensorboard, {"a": b"1"})
+    watch.start()
+    assert often.wait(20)
+    watch.finish(is_whole=True)
+
+
+def test_a_file_that_nobody_may_read_stops_no_other(
+    one: Instance, tmp_path: Path, root: Path, unprivileged: Callable[[], None]
+):
+    """The other curves are mirrored and sent, and nothing is waited for; which file it is is told once."""
+    fill(one.folders.tensorboard, {"a": b"1", "odd": b"secret", "closed/b": b"2"})
+    give_away(tmp_path)
+    for odd in ("odd", "closed"):
+        (one.folders.tensorboard / odd).chmod(0)
+    unprivileged()
+    watch = Uploads([one], tmp_path / "mirrored")
+    assert watch._once(last=False)
+    assert watch._once(last=True)
+    assert texts(root / "output" / one.assignment.training_id / "tensorboard") == {"a": "1"}
+    assert texts(tmp_path / "mirrored") == {"a": "1"}
+    assert len(one.door.warnings) == 2
+    assert "tensorboard/odd: Permission denied" in one.door.warnings[0]
+    assert "tensorboard/closed" in one.door.warnings[1]
+
+
+def test_of_many_that_are_left_out_the_log_has_all(one: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The warnings, each of which takes a call, are few."""
+    said: list[str] = []
+    monkeypatch.setattr(one.log, "say", lambda text, _level: said.append(text))
+    fill(one.folders.tensorboard, {f"odd-{number}": b"x" for number in range(20)})
+    fill(tmp_path / "mirrored", {f"odd-{number}/old": b"x" for number in range(20)})
+    watch = Uploads([one], tmp_path / "mirrored")
+    for _ in range(2):
+        assert watch._once(last=False)
+    assert (len(said), len(one.door.warnings)) == (20, 5)
 
 
 def test_a_refusal_is_not_repeated_at_the_end(one: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
