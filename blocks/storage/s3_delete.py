@@ -1,5 +1,6 @@
 """Removing many objects of a container, whatever their names."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from blocks.storage.errors import Refused, StorageError, Unreachable
@@ -63,4 +64,5 @@ def abandon_uploads(client: "S3Client", place: Location) -> None:
         for upload in page.get("Uploads", []):
             key, upload_id = upload.get("Key", ""), upload.get("UploadId", "")
             if key == place.key or key.startswith(place.prefix):
-                client.abort_multipart_upload(Bucket=place.container, Key=key, UploadId=upload_id)
+                with suppress(client.exceptions.NoSuchUpload):  # by a request whose answer was lost, or by another
+                    client.abort_multipart_upload(Bucket=place.container, Key=key, UploadId=upload_id)

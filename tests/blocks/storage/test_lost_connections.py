@@ -11,6 +11,7 @@ import pytest
 
 from blocks.storage import Endpoint, Location, Storage
 from blocks.storage.errors import AlreadyThere, Unreachable
+from blocks.storage.s3_client import connect
 from tests.blocks.storage.conftest import object_storage
 
 Judge = Callable[[bytes], int | None]
@@ -93,3 +94,21 @@ def test_a_body_that_ends_early_is_temporary(swift: Endpoint, container: Locatio
         with pytest.raises(Unreachable):
             cut.download(through, tmp_path / "target")
     assert list((tmp_path / "target").iterdir()) == []
+
+
+def test_an_upload_that_was_removed_although_the_answer_was_lost(swift: Endpoint, container: Location) -> None:
+    """Removing it again finds none, and the folder is deleted all the same."""
+    client = connect(swift)
+    client.create_multipart_upload(Bucket=container.container, Key="set/large")
+    lost = [0]
+
+    def judge(request: bytes) -> int | None:
+        if request.startswith(b"DELETE ") and b"uploadId=" in request and not lost[0]:
+            lost[0] += 1
+            return 0
+        return None
+
+    with breaking(swift, judge) as (storage, host):
+        storage.delete(Location("obs", host, container.container, "set"))
+    assert lost == [1]
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=container.container)
