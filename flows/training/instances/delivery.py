@@ -6,10 +6,11 @@ from pathlib import Path
 
 from blocks.records.words import Wish
 from blocks.storage.location import DERIVED_LIMIT, Location, parse
+from blocks.storage.os_errors import os_faults
 from blocks.storage.store import Transfer
 from flows.training.instances import model
 from flows.training.instances.instance import Instance, Interrupted, StepFailed
-from flows.training.instances.kept import keep
+from flows.training.instances.kept import keep, kept_folder
 from flows.training.instances.patience import STAGING_OUT, patiently
 from flows.training.instances.staging import tell_skipped
 
@@ -32,13 +33,13 @@ def stage_out(instance: Instance, home: Path, tell: Callable[[str, float], None]
     """
     folder = _keep(instance, home)
     place = parse(f"{instance.assignment.output}/model/", DERIVED_LIMIT)
-    if any(folder.iterdir()):
+    if not _is_empty(folder):
         instance.say(f"staging out the model to {place}; until it is there it is in {folder}")
     try:
         sent = patiently(instance, STAGING_OUT, lambda: _send(instance, folder, place, tell))
         if sent.files:
             instance.door.confirm()  # whoever slept past its lease must not mark what is another attempt's by now
-            patiently(instance, STAGING_OUT, lambda: model.mark(instance, folder))
+            patiently(instance, STAGING_OUT, lambda: _mark(instance, folder))
             instance.say(f"the model is in its place: {sent.files} file(s) at {place}")
     except StepFailed as error:
         raise StepFailed(error.cause, f"{error} {_where(instance, folder, place)}") from error
@@ -56,6 +57,8 @@ def _keep(instance: Instance, home: Path) -> Path:
         return keep(instance, home)
     except OSError as error:
         folder = instance.folders.model
+        if not folder.is_dir():  # an earlier attempt kept it, or there is none
+            return kept_folder(home, instance.assignment.training_id)
         instance.door.warn(f"Warning: the model could not be moved out of its attempt's folder {folder}: {error}")
         return folder
 
@@ -65,7 +68,7 @@ def _send(instance: Instance, folder: Path, place: Location, tell: Callable[[str
     # The marker goes before what it vouches for; what an earlier attempt left half-sent is not this model.
     model.unmark(instance)
     instance.storage.delete(place)
-    if not any(folder.iterdir()):
+    if _is_empty(folder):
         instance.say("the script left nothing in EM_MODEL_DIR; there is no model")
         instance.door.warn("Warning: the script left nothing in EM_MODEL_DIR; there is no model.")
         return Transfer(0, 0)
@@ -74,8 +77,17 @@ def _send(instance: Instance, folder: Path, place: Location, tell: Callable[[str
     return sent
 
 
+def _mark(instance: Instance, folder: Path) -> None:
+    with os_faults(folder, "read"):
+        model.mark(instance, folder)
+
+
+def _is_empty(folder: Path) -> bool:
+    return not folder.is_dir() or not any(folder.iterdir())
+
+
 def _where(instance: Instance, folder: Path, place: Location) -> str:
-    if not any(folder.iterdir()):
+    if _is_empty(folder):
         return "The script left nothing in EM_MODEL_DIR; there is no model."
     if folder == instance.folders.model:
         return f"The model could not be moved out of {folder}, which is removed soon after the attempt's end."

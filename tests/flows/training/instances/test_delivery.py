@@ -18,7 +18,8 @@ from flows.training.instances.door import END_SECONDS, DoorClosed, GivenUp
 from flows.training.instances.instance import Instance, Interrupted, StepFailed
 from flows.training.instances.kept import kept_folder
 from flows.training.instances.staging import stage_in
-from tests.flows.training.folders import fill, silent, texts
+from tests.flows.training.disks import full_disk
+from tests.flows.training.folders import fill, give_away, silent, texts
 
 Made = Callable[..., Instance]
 
@@ -238,6 +239,35 @@ def test_a_next_attempt_delivers_what_an_earlier_one_kept(trained: Instance, hom
     for _ in range(2):
         assert stage_out(trained, home, silent) == 1
     assert texts(root / "output" / trained.assignment.training_id / "model") == {"weights.pt": "w"}
+
+
+def test_a_full_disk_holds_up_no_model_that_is_kept(instance: Made, home: Path, root: Path):
+    """Where not even the attempt's own folder can be made, what an earlier one kept still goes to its place."""
+    one = instance()
+    fill(kept_folder(home, one.assignment.training_id), {"weights.pt": b"w"})
+    with full_disk(one.root.parent.parent):
+        assert stage_out(one, home, silent) == 1
+    assert texts(root / "output" / one.assignment.training_id / "model") == {"weights.pt": "w"}
+    assert one.door.warnings == []
+
+
+def test_a_model_that_cannot_be_read_for_its_marker_is_kept(
+    trained: Instance, home: Path, unprivileged: Callable[[], None]
+):
+    """As one that is refused: the message says where it is."""
+    give_away(home.parent)
+    unprivileged()
+    tell = trained.progress
+
+    def close(*arguments: Any) -> Any:
+        report = tell(*arguments)
+        model_file = kept_folder(home, trained.assignment.training_id) / "weights.pt"
+        return lambda done, total: (report(done, total), model_file.chmod(0))
+
+    trained.progress = close
+    with pytest.raises(StepFailed, match=r"Permission denied .* The model is kept in") as caught:
+        stage_out(trained, home, silent)
+    assert caught.value.cause == Cause.OUTPUT
 
 
 def test_a_model_whose_folder_the_script_removed_is_none(trained: Instance, home: Path):
