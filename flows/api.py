@@ -28,6 +28,7 @@ from flows.training.check import check
 from flows.utf8 import utf8_faults
 
 POLL_SECONDS = 0.5
+Board = Literal["trainings", "experiments", "reconcile"]
 
 
 class TookTooLong(Permanent):
@@ -168,7 +169,7 @@ def instance_types() -> Sequence[InstanceType]:
     return Platform().catalogue.instance_types
 
 
-def board(name: Literal["trainings", "experiments", "reconcile"] = "trainings") -> str:
+def board(name: Board = "trainings") -> str:
     """Return the page of a board in Prefect's UI; before the first is published, the page where all will be."""
     import httpx
 

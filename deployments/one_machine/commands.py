@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -57,11 +57,15 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
         settings = platform_settings.load()
         rows = platform_status.status(settings)
     healthy = all(row.healthy for row in rows)
+    boards = _boards() if any(row.part == "prefect" and row.healthy for row in rows) else {}
     if as_json:
-        answer = {"home": str(settings.home), "healthy": healthy, "parts": [row.as_dict() for row in rows]}
+        parts = [row.as_dict() for row in rows]
+        answer = {"home": str(settings.home), "healthy": healthy, "parts": parts, "boards": boards}
         Console().print_json(json.dumps(answer))
     else:
         print_table(("part", "state", "page", "pid", "up", "memory", "health"), [_line(row) for row in rows])
+        if boards:
+            print_table(("board", "page"), list(boards.items()))
     raise typer.Exit(0 if healthy else 1)
 
 
@@ -75,6 +79,17 @@ def duration(seconds: int | None) -> str:
     if hours:
         return f"{hours}h{minutes % 60:02}m"
     return f"{minutes}m{seconds % 60:02}s"
+
+
+def _boards() -> dict[str, str]:
+    """Return the page of each board in Prefect's UI, whose menu does not lead there; none while Prefect is away."""
+    from blocks.pools.errors import PrefectAway
+    from flows import api
+
+    try:
+        return {name: api.board(name) for name in get_args(api.Board)}
+    except PrefectAway:
+        return {}
 
 
 def _line(row: "Row") -> tuple[str | Text, ...]:

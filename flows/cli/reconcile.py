@@ -28,11 +28,14 @@ def _show(report: dict[str, Any], *, dry_run: bool) -> None:
     found = [(one["subject"], one["repair"], one["what"]) for one in done(report)]
     if found:
         print_table(("subject", "repair", "what differs"), found, "would be put right" if dry_run else "put right")
-    elif not report["found"]:
-        console.print("Nothing differs.")
-    last = [(moment(one["time"]), one["subject"], one["repair"], one["what"]) for one in report["repaired"][:LINES]]
+    else:
+        console.print("There is nothing to put right." if report["found"] else "Nothing differs.")
+    last = (
+        []
+        if dry_run
+        else [(moment(one["time"]), one["subject"], one["repair"], one["what"]) for one in report["repaired"][:LINES]]
+    )
     if last:
-        console.print()
         print_table(("when (UTC)", "subject", "repair", "what differed"), last, "put right last")
     console.print()
     for matter, one in left(report):

@@ -16,6 +16,7 @@ from flows.cli.training_page import print_page
 from flows.markdown import duration, moment
 from flows.training import reading
 
+SET = "Another setting that differs, key=JSON or text, as in maximum_time=2h; the keys are those of `create --file`."
 app = typer.Typer(help="Trainings: your script, your data, a machine.", no_args_is_help=True)
 app.command()(create)
 app.command()(logs)
@@ -61,7 +62,7 @@ def copy(
     training: Name,
     name: str | None = None,
     hp: Annotated[list[str], typer.Option("--hp", help="A hyperparameter that differs, key=value.")] = [],  # noqa: B006
-    set_: Annotated[list[str], typer.Option("--set", help="Another setting that differs, key=JSON or text.")] = [],  # noqa: B006
+    set_: Annotated[list[str], typer.Option("--set", help=SET)] = [],  # noqa: B006
     request_key: str = "",
     wait: Wait = False,
     as_json: AsJson = False,
@@ -71,7 +72,8 @@ def copy(
     parameters, unread_hp = pairs.read(hp, "hp")
     named = {"name": name} if name else {}
     platform = Platform()
-    changed = with_places(platform.settings, {key: _value(text) for key, text in given.items()} | named)
+    settled = {key.replace("-", "_"): _value(text) for key, text in given.items()}  # as options are written, too
+    changed = with_places(platform.settings, settled | named)
 
     def settings() -> dict[str, Any]:
         before = reading.read(platform, training)

@@ -59,6 +59,9 @@ def settings() -> Iterator[Settings]:
 def test_two_ups_at_once_make_one_platform(settings: Settings) -> None:
     """Every part runs once, and each answers as well."""
     assert emf("status").returncode == 0
+    boards = json.loads(emf("status", "--json").stdout)["boards"]
+    assert list(boards) == ["trainings", "experiments", "reconcile"]
+    assert all(page.startswith("http://127.0.0.1:") for page in boards.values())
     found = [process.environ()["EMF_PART"] for process in marks.find(settings.home)]
     assert sorted(found) == sorted({*statuses(), "supervisor"})
 

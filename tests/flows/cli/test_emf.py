@@ -271,12 +271,14 @@ def test_words_that_cannot_be_read_hide_no_other_fault(emf: Emf):
 def test_the_words_of_a_copy_hide_no_other_fault(emf: Emf, make: Callable[..., str]):
     """The settings that can be read are checked with those of the training before; nothing is recorded."""
     make(T.COMPLETE)
-    given = ("--name", "x" * 60, "--set", "image", "--set", "colour=red", "--hp", "epochs", "--hp", "=3")
+    given = ("--name", "x" * 60, "--set", "image", "--set", "colour=red", "--set", "maximum-time=x")
+    given += ("--hp", "epochs", "--hp", "=3")
     code, _, err = emf("training", "copy", "digits", *given)
     told = re.sub(r"\s+", " ", err)
     assert code == 2
     for words in ("set ('image'): has no =", "hp ('epochs'): has no =", "name ('xxx", "colour ('red'): there is no"):
         assert words in told, words
+    assert "maximum_time ('x')" in told  # as the option of `create` is written
     assert re.search(r"\d+\. hyperparameters\b", err)
     assert json.loads(emf("training", "list", "--json")[1])["total"] == 1
 

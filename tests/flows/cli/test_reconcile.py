@@ -24,6 +24,8 @@ REPORT: dict[str, Any] = {
     ],
 }
 
+LAST = ["put right last", "when (UTC) subject repair what differed", "2026-11-03 11:00:00 /a remove nobody's"]
+
 
 @pytest.fixture
 def said(here: Platform, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -46,7 +48,7 @@ def said(here: Platform, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize(("options", "title"), [((), "put right"), (("--dry-run",), "would be put right")])
 def test_what_was_found_and_repaired_is_printed(said: Any, options: tuple[str, ...], title: str):
-    """What differs, what was put right last, what is left, each with why, and how the look went; brackets stay."""
+    """What differs, what was put right last (if anything is), what is left and why, how it went; brackets stay."""
     printed, asked = said(REPORT, *options)
     lines = [" ".join(line.split()) for line in printed.splitlines() if line]
     assert asked == [bool(options)]
@@ -54,9 +56,7 @@ def test_what_was_found_and_repaired_is_printed(said: Any, options: tuple[str, .
         title,
         "subject repair what differs",
         "tr-1-a1 end lost: [silent]",
-        "put right last",
-        "when (UTC) subject repair what differed",
-        "2026-11-03 11:00:00 /a remove nobody's",
+        *([] if options else LAST),
         "Not put right: /b (remove): nobody's; it is [open]",
         "For a person: /kept/c: look",
         "Not looked at: runs in MLflow: [it] does not answer",
@@ -71,6 +71,14 @@ def test_where_nothing_differs(said: Any):
         "Nothing differs.",
         "2026-11-03 12:00:00 UTC: 3 attempts looked at in 0.25 s",
     ]
+
+
+def test_what_is_left_to_a_person_is_nothing_to_put_right(said: Any):
+    """Nobody looks for a table that is not there."""
+    left = [one for one in REPORT["found"] if one["repair"] == "for a person"]
+    printed, _ = said(REPORT | {"found": left, "failed": []})
+    assert printed.startswith("There is nothing to put right.")
+    assert "For a person: /kept/c: look" in printed
 
 
 def test_for_programs(said: Any):
