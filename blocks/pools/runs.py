@@ -1,7 +1,8 @@
 """Prefect's runs of what ends: submitted once, observed, closed; Prefect's errors become ours here.
 
-What is only looked at is asked over a line of its own: Prefect's client takes a tenth of a second to make, and asks a
-server that is busy again for half a minute, where a look is repeated within seconds anyway.
+All is asked once, and soon given up: Prefect's client would ask a server that hangs again and again, for minutes, where
+who calls asks again within seconds anyway. What is only looked at goes over a line of its own, for that client takes a
+tenth of a second to make.
 """
 
 import itertools
@@ -16,7 +17,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelled, Crashed
 
 from blocks.errors import BlockError
@@ -27,6 +28,7 @@ FLOW = "train"
 DEPLOYMENT = f"{FLOW}/easymaker"
 PAGE = 200  # the most runs that Prefect's server tells of at once
 LOOK_SECONDS = 5.0  # a third of a lease: who waits for Prefect finds no death meanwhile
+WRITE_SECONDS = 10.0  # a server that is only slow has done it by then, or is found to have when it is asked again
 OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 # Below 500 as well: a time-out, a database that is locked, too many requests.
 ASK_AGAIN = frozenset({408, 409, 423, 425, 429})
@@ -166,7 +168,7 @@ class Runs:
     @contextmanager
     def _client(self) -> Generator[SyncPrefectClient]:
         try:
-            with get_client(sync_client=True) as client:
+            with connected() as client:
                 yield client
         except ObjectNotFound as error:
             raise NotDeployed(
@@ -176,6 +178,14 @@ class Runs:
             raise refusal(error.response.status_code, error.response.text) from error
         except httpx.TransportError as error:
             raise PrefectAway(f"Prefect's server does not answer: {error!r}") from error
+
+
+@contextmanager
+def connected() -> Generator[SyncPrefectClient]:
+    """Open a client of Prefect that asks once, and not for long; its errors are Prefect's and httpx's own."""
+    once = temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0})
+    with once, get_client(httpx_settings={"timeout": WRITE_SECONDS}, sync_client=True) as client:
+        yield client
 
 
 def with_environment(job_variables: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
@@ -14,6 +14,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from blocks.platform import Platform
 from blocks.pools.errors import PrefectAway
+from blocks.pools.runs import connected
 from flows.controller.pulse import Pulse
 from flows.experiment import board as experiment_board
 from flows.experiment import reading as experiments
@@ -83,7 +84,7 @@ class Boards:
         if self._shown.get(key) == markdown:
             return
         try:
-            with get_client(sync_client=True) as client:
+            with connected() as client:
                 self._write(client, key, description, markdown)
         except (httpx.TransportError, PrefectHTTPStatusError) as error:
             raise PrefectAway(f"The board {key} could not be published: {error!r}") from error

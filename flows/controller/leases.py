@@ -18,6 +18,7 @@ from blocks.records import survey, trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.transitions import note
 from blocks.records.words import Phase, Wish
+from flows.controller.in_turn import InTurn
 from flows.controller.waiting import Earlier, earlier_attempts, waits_for, wants_of
 from flows.training.queue import Held, Want, take_turns
 
@@ -35,7 +36,7 @@ class Leases:
         self, platform: Platform, runs: Runs, secret: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.platform, self.runs, self.secret = platform, runs, secret
-        self._clock = clock
+        self._clock, self._submitted = clock, InTurn(clock)
         # Which attempt of which training left something: by a steady clock, so that none that is set ends the wait.
         self._left_since: dict[tuple[str, int], float] = {}
 
@@ -97,33 +98,42 @@ class Leases:
                     note(session, row, f"Warning: {what}.")
 
     def submit(self) -> None:
-        """Submit `train` for every lease that has no run yet, as long as not too many are starting."""
+        """Submit `train` for every lease that has no run yet, as long as not too many are starting.
+
+        Raises:
+            Temporary: the first for which Prefect did not answer; it holds up none of the others.
+        """
         with self.platform.records.reading() as session:
             unclaimed = survey.unclaimed(session)
-        sizes = {row.id: self.platform.catalogue.instance_type(row.training.instance_type) for row in unclaimed}
+        catalogue = self.platform.catalogue
+        sizes = {row.id: catalogue.instance_type(row.training.instance_type) for row in unclaimed}
         starting = Counter(size.pool for row in unclaimed if row.flow_run_id and (size := sizes[row.id]))
-        for row in unclaimed:
+
+        def start(row: Attempt) -> None:
             size = sizes[row.id]
             if size is None:
                 self._not_submitted(row, f"{row.training.instance_type} is no longer in the catalogue")
-                continue
-            if row.flow_run_id or starting[size.pool] >= STARTS_AT_ONCE.get(size.pool, math.inf):
-                continue
-            try:
-                flow_run_id = self._submit(row, size)
-            except Permanent as error:  # of this instance type's pool: the others go on
-                self._not_submitted(row, str(error))
-                continue
-            with self.platform.records.writing() as session:
-                fresh = session.get(Attempt, row.id)
-                if fresh is not None:
-                    verbs.submitted(fresh, flow_run_id)
-            starting[size.pool] += 1
+            elif starting[size.pool] < STARTS_AT_ONCE.get(size.pool, math.inf) and self._start(row, size):
+                starting[size.pool] += 1
+
+        self._submitted.each([row for row in unclaimed if not row.flow_run_id], start)
+
+    def _start(self, row: Attempt, size: InstanceType) -> bool:
+        try:
+            flow_run_id = self._submit(row, size)
+        except Permanent as error:  # of this instance type's pool: the others go on
+            self._not_submitted(row, str(error))
+            return False
+        with self.platform.records.writing() as session:
+            fresh = session.get(Attempt, row.id)
+            if fresh is not None:
+                verbs.submitted(fresh, flow_run_id)
+        return True
 
     def _not_submitted(self, row: Attempt, why: str) -> None:
         """Say it where people look at the training's state, once; how it ends if that stays so is reconcile's."""
         told = f"cannot be started: {why}"
-        if row.flow_run_id or row.progress == told:
+        if row.progress == told:
             return
         log.warning("not submitted", attempt=row.id, why=why)
         with self.platform.records.writing() as session:

@@ -1,9 +1,10 @@
-"""What the controller does again and again: begin, grant, submit, tell MLflow and the boards; beside it heal, tidy.
+"""What the controller does again and again: grant, submit; beside it tell MLflow and the boards, heal, clear up, tidy.
 
 Each step looks at the records, does one thing, and can be done twice; one that fails is logged and done at the next
-round, so that a part that is away holds up only what needs it. Deaths must be found in time, looking at all that may
-have been left behind takes long, keeping a large checkpoint longer: each has a loop of its own, so that those that wait
-for a machine do not wait for that.
+round, so that a part that is away holds up only what needs it. A part may also hang, until each call to it is given up:
+what needs MLflow has a loop of its own, and so have the boards; what has its lease could not start without Prefect.
+Deaths must be found in time, looking at all that may have been left behind takes long, keeping a large checkpoint
+longer: each has a loop of its own as well, so that those that wait for a machine do not wait for that.
 """
 
 import itertools
@@ -38,6 +39,7 @@ CLEAR_UP_SECONDS = 180.0
 TIDY_SECONDS = 5.0
 # After how long without a word a loop counts as late.
 STEP_PATIENCE_SECONDS = 60.0
+PART_PATIENCE_SECONDS = 180.0  # a few calls to a part that hangs, until each is given up
 HEAL_PATIENCE_SECONDS = 600.0  # thousands of attempts may end at once
 TIDY_PATIENCE_SECONDS = 3600.0
 
@@ -69,6 +71,8 @@ class Watch:
         loops = {
             "pulse": self.run_pulse,
             "watch": self.run,
+            "MLflow": self.run_mlflow,
+            "boards": self.run_boards,
             "heal": self.run_heal,
             "clear up": self.run_clear_up,
             "tidy": self.run_tidy,
@@ -82,16 +86,17 @@ class Watch:
         self._go((), PULSE_SECONDS, STEP_PATIENCE_SECONDS)
 
     def run(self) -> None:
-        """Go round until `stop`."""
-        steps = (
-            self.begin,
-            self.leases.grant,
-            self.leases.submit,
-            self.tell_mlflow,
-            self.telling.tell_changes,
-            self.boards,
-        )
-        self._go(steps, ROUND_SECONDS, STEP_PATIENCE_SECONDS)
+        """Start what can be started until `stop`."""
+        self._go((self.leases.grant, self.leases.submit), ROUND_SECONDS, PART_PATIENCE_SECONDS)
+
+    def run_mlflow(self) -> None:
+        """Do what needs MLflow until `stop`."""
+        steps = (self.begin, self.tell_mlflow, self.telling.tell_changes)
+        self._go(steps, ROUND_SECONDS, PART_PATIENCE_SECONDS)
+
+    def run_boards(self) -> None:
+        """Keep the boards current until `stop`."""
+        self._go((self.boards,), ROUND_SECONDS, PART_PATIENCE_SECONDS)
 
     def run_heal(self) -> None:
         """Heal until `stop`."""

@@ -1,9 +1,11 @@
 """Runs as a real Prefect server tells of them."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,6 +20,7 @@ from blocks.pools.errors import PrefectAway
 from blocks.pools.runs import Runs
 from blocks.settings import Settings
 
+SILENCE_SECONDS = 20.0
 LONG_AGO = datetime.now(UTC) - timedelta(days=1)
 Made = Callable[..., str]
 
@@ -127,3 +130,46 @@ def test_who_is_no_prefect_is_away():
             with temporary_settings({PREFECT_API_URL: url}), pytest.raises(PrefectAway):
                 Runs().states([str(uuid4())])
         somebody.shutdown()
+
+
+class Ailing(BaseHTTPRequestHandler):
+    """A server that takes no writes: 503, or silence."""
+
+    asked: ClassVar[list[str]] = []
+    is_over: ClassVar[threading.Event] = threading.Event()
+    hangs: ClassVar[bool] = False
+
+    def do_POST(self) -> None:
+        self.asked.append(self.path)
+        if self.hangs:
+            self.is_over.wait(SILENCE_SECONDS)
+        self.send_response(503)
+        self.end_headers()
+
+    do_GET = do_POST
+
+    def log_message(self, *_given: object) -> None: ...
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_who_takes_no_writes_is_asked_once(monkeypatch: pytest.MonkeyPatch, hangs: bool):
+    """For a run to be submitted as for one to be closed; who hangs is soon given up."""
+    monkeypatch.setattr(looking, "WRITE_SECONDS", 0.2)
+    monkeypatch.setattr(Ailing, "hangs", hangs)
+    Ailing.is_over.clear()
+    given: Any = {"name": "", "pool": "process", "tags": [], "environment": {}, "job_variables": {}}
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ailing) as ailing:
+        threading.Thread(target=ailing.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{ailing.server_port}/api"}):
+            for write in (
+                lambda: Runs().close(str(uuid4()), "", cancelled=False),
+                lambda: Runs().submit("tr-1-a1", {}, **given),
+            ):
+                Ailing.asked.clear()
+                began = time.monotonic()
+                with pytest.raises(PrefectAway):
+                    write()
+                assert len(Ailing.asked) == 1
+                assert time.monotonic() - began < SILENCE_SECONDS
+        Ailing.is_over.set()
+        ailing.shutdown()

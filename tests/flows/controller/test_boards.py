@@ -58,7 +58,7 @@ def artifacts(monkeypatch: pytest.MonkeyPatch) -> FakeArtifacts:
     def client(**_how: Any) -> Iterator[FakeArtifacts]:
         yield found
 
-    monkeypatch.setattr(publishing, "get_client", client)
+    monkeypatch.setattr(publishing, "connected", client)
     monkeypatch.setattr(publishing, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(publishing, "Forms", lambda _settings: SimpleNamespace(link=lambda text, *_rest: text))
     return found

@@ -19,6 +19,7 @@ from blocks.records import survey, trainings
 from blocks.records.tables import Attempt, Training
 from blocks.records.words import TrainingState, Wish
 from flows.controller import leases as leasing
+from flows.controller.in_turn import pause_after
 from flows.controller.leases import Leases
 from flows.controller.waiting import KEEPING_SECONDS
 from flows.reconcile.tidy import tidy
@@ -377,15 +378,35 @@ def test_a_run_that_was_quicker_keeps_its_name(here: Platform, leases: Leases, r
     assert attempt_of(leased).flow_run_id == "the claimer"
 
 
-def test_while_prefect_is_away_the_lease_stays(leases: Leases, runs: FakeRuns, leased: str, attempt_of: Any):
-    """It is submitted at a later round."""
+def test_while_prefect_is_away_the_lease_stays(
+    leases: Leases, runs: FakeRuns, leased: str, attempt_of: Any, clock: Clock
+):
+    """It is submitted at a later round, not at each."""
     runs.faults["process"] = PrefectAway("away")
     with pytest.raises(PrefectAway):
         leases.submit()
     assert attempt_of(leased).flow_run_id == ""
+    leases.submit()
+    assert runs.calls == 1
     runs.faults.clear()
+    clock.now += pause_after(1)
     leases.submit()
     assert attempt_of(leased).flow_run_id
+
+
+def test_one_that_is_never_submitted_holds_up_no_other(
+    here: Platform, leases: Leases, runs: FakeRuns, make: Callable[..., str], attempt_of: Any
+):
+    """Where Prefect always fails for the first, those behind it get their runs in the same round."""
+    sizes = "- {name: cpu.small, vcpus: 1, memory_gb: 1}\n- {name: odd, vcpus: 1, memory_gb: 1, pool: broken}\n"
+    catalogue(here, sizes)
+    odd, usual = make(instance_type="odd"), make()
+    runs.faults["broken"] = PrefectAway("500")
+    leases.grant()
+    with pytest.raises(PrefectAway):
+        leases.submit()
+    assert attempt_of(f"{odd}-a1").flow_run_id == ""
+    assert attempt_of(f"{usual}-a1").flow_run_id
 
 
 def test_a_pool_without_its_flow_holds_up_nobody_else(here: Platform, leases: Leases, runs: FakeRuns, make, attempt_of):

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from blocks.errors import Permanent
 from blocks.platform import Platform
 from blocks.pools import processes
 from blocks.records import attempt as verbs
@@ -203,26 +202,64 @@ def test_one_whose_end_is_never_taken_holds_up_no_other(
 # --- the rounds
 
 
-def test_a_step_that_fails_holds_up_no_other(here: Platform, watch: Watch, make, tracking, monkeypatch):
-    """With MLflow away and a fault in another step, those that wait still get their lease and their run."""
+def test_a_step_that_fails_holds_up_no_other(watch: Watch, monkeypatch: pytest.MonkeyPatch):
+    """With MLflow away in one and a fault in another, those behind them are done, round after round."""
     monkeypatch.setattr(watching, "ROUND_SECONDS", 0.01)
-    training_id = make()
-    make(T.CREATE_REQUESTED)
-    tracking.fault = Unreachable("away")
-    monkeypatch.setattr(trainings, "untold", lambda _session: 1 / 0)
     rounds: list[int] = []
 
-    def board() -> None:
+    def begin() -> None:
+        raise Unreachable("away")
+
+    def tell_mlflow() -> None:
+        raise ZeroDivisionError
+
+    def tell_changes() -> None:
         rounds.append(1)
         if len(rounds) == 3:
             watch.stop()
-        raise Permanent("no board")
 
-    watch.boards = board
-    watch.run()
-    with here.records.reading() as session:
-        assert session.get(Attempt, f"{training_id}-a1").flow_run_id
+    monkeypatch.setattr(watch, "begin", begin)
+    monkeypatch.setattr(watch, "tell_mlflow", tell_mlflow)
+    monkeypatch.setattr(watch.telling, "tell_changes", tell_changes)
+    watch.run_mlflow()
     assert len(rounds) == 3
+
+
+def test_a_part_that_hangs_holds_up_only_what_needs_it(
+    here: Platform, watch: Watch, make: Callable[..., str], tracking: FakeTracking, monkeypatch: pytest.MonkeyPatch
+):
+    """MLflow and the boards take the call and do not answer: those that wait get their lease and their run."""
+    monkeypatch.setattr(watching, "ROUND_SECONDS", 0.01)
+    is_over, hanging = threading.Event(), list[str]()
+
+    def hang(where: str) -> None:
+        hanging.append(where)
+        is_over.wait(20)
+
+    tracking.meanwhile = lambda: hang("MLflow")
+    watch.boards = lambda: hang("boards")
+    make(T.CREATE_REQUESTED)
+    watch.start()
+    try:
+        deadline = time.monotonic() + 20
+        while len(hanging) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        attempt_id = f"{make()}-a1"
+        while not flow_run_of(here, attempt_id):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert not is_over.is_set()
+    finally:
+        is_over.set()
+        watch.stop(within=10)
+    assert sorted(hanging[:2]) == ["MLflow", "boards"]
+
+
+def flow_run_of(here: Platform, attempt_id: str) -> str:
+    with here.records.reading() as session:
+        row = session.get(Attempt, attempt_id)
+        return row.flow_run_id if row else ""
 
 
 def test_a_step_that_takes_long_is_no_gap(watch: Watch, monkeypatch: pytest.MonkeyPatch):
@@ -230,7 +267,7 @@ def test_a_step_that_takes_long_is_no_gap(watch: Watch, monkeypatch: pytest.Monk
     monkeypatch.setattr(watching, "PULSE_SECONDS", 0.02)
     monkeypatch.setattr(beating, "GAP", timedelta(seconds=0.5))
     is_over, since = threading.Event(), watch.pulse.listening_since
-    for loop in ("run", "run_heal", "run_clear_up", "run_tidy"):
+    for loop in ("run", "run_mlflow", "run_boards", "run_heal", "run_clear_up", "run_tidy"):
         monkeypatch.setattr(watch, loop, lambda: is_over.wait(20))
     watch.start()
     try:
