@@ -47,6 +47,7 @@ async def main():
     paths = [one["path"] for page in store.list(prefix) for one in page]
     await asyncio.gather(*(bring(path, gate) for path in paths))
 asyncio.run(main())
+os._exit(0)  # its threads now and then abort a Python that ends
 """
 Bring = Callable[[Location, Path], None]
 
@@ -140,6 +141,8 @@ def measure(ways: Mapping[str, Bring], place: Location, into: Path, size: int, r
                 raise SystemExit(f"{name} brought {found} of {size} bytes.")
             if number:
                 seconds[name].append(took)
+        told = ", ".join(f"{name} {values[-1]:.2f}" for name, values in seconds.items() if values)
+        print(f"{number}/{rounds}: {told}", flush=True)
     return seconds
 
 
