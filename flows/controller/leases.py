@@ -18,8 +18,8 @@ from blocks.records import survey, trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.transitions import note
 from blocks.records.words import Phase, Wish
-from flows.controller.in_turn import InTurn
 from flows.controller.waiting import Earlier, earlier_attempts, waits_for, wants_of
+from flows.reconcile.in_turn import InTurn
 from flows.training.queue import Held, Want, take_turns
 
 # Each start loads this machine's processors and Prefect's database for seconds: many at once end as crashes. A pool

@@ -5,7 +5,7 @@ from blocks.platform import Platform
 from blocks.records import changes
 from blocks.records.tables import Experiment
 from blocks.records.transitions import note
-from flows.controller.in_turn import InTurn
+from flows.reconcile.in_turn import InTurn
 
 
 class Telling:

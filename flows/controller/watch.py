@@ -4,7 +4,7 @@ Each step looks at the records, does one thing, and can be done twice; one that 
 round, so that a part that is away holds up only what needs it. A part may also hang, until each call to it is given up:
 what needs MLflow has a loop of its own, and so have the boards; what has its lease could not start without Prefect.
 Deaths must be found in time, looking at all that may have been left behind takes long, keeping a large checkpoint
-longer: each has a loop of its own as well, so that those that wait for a machine do not wait for that.
+longer: each has a loop of its own as well, the last a few, so that those that wait for a machine do not wait for that.
 """
 
 import itertools
@@ -21,10 +21,10 @@ from blocks.records import trainings
 from blocks.records.tables import Training
 from blocks.records.transitions import allowed, transition
 from blocks.records.words import ExperimentState, Reason, TrainingState
-from flows.controller.in_turn import InTurn
 from flows.controller.leases import Leases
 from flows.controller.pulse import Pulse
 from flows.controller.telling import Telling
+from flows.reconcile.in_turn import InTurn
 from flows.reconcile.rounds import reconcile
 from flows.reconcile.tidy import tidy
 from flows.reconcile.tracked import STATUS
@@ -37,6 +37,9 @@ HEAL_SECONDS = 2.0
 CLEAR_UP_FIRST_SECONDS = 20.0  # what was missed while no controller ran
 CLEAR_UP_SECONDS = 180.0
 TIDY_SECONDS = 5.0
+TIDY_ROUND_SECONDS = 30.0
+TIDY_AT_ONCE = 4  # a place that is silent takes minutes to fail: as many as this may, before others wait for one
+TIDY_LONGEST_PAUSE_SECONDS = 120.0  # each try may send a large checkpoint for nothing, and a next attempt waits for one
 # After how long without a word a loop counts as late.
 STEP_PATIENCE_SECONDS = 60.0
 PART_PATIENCE_SECONDS = 180.0  # a few calls to a part that hangs, until each is given up
@@ -62,6 +65,7 @@ class Watch:
         self.leases = Leases(platform, runs, secret, clock)
         self.telling = Telling(platform, InTurn(clock))
         self._begun, self._ended = InTurn(clock), InTurn(clock)
+        self._tidied = InTurn(clock, TIDY_LONGEST_PAUSE_SECONDS)
         self.pulse = pulse or Pulse()
         self._end = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -75,7 +79,8 @@ class Watch:
             "boards": self.run_boards,
             "heal": self.run_heal,
             "clear up": self.run_clear_up,
-            "tidy": self.run_tidy,
+            "close idle": self.run_close_idle,
+            **{f"tidy {number}": self.run_tidy for number in range(1, TIDY_AT_ONCE + 1)},
         }
         self._threads = [threading.Thread(target=loop, name=name, daemon=True) for name, loop in loops.items()]
         for thread in self._threads:
@@ -108,7 +113,11 @@ class Watch:
 
     def run_tidy(self) -> None:
         """Tidy until `stop`."""
-        self._go((self.tidy, self.close_idle), TIDY_SECONDS, TIDY_PATIENCE_SECONDS)
+        self._go((self.tidy,), TIDY_SECONDS, TIDY_PATIENCE_SECONDS)
+
+    def run_close_idle(self) -> None:
+        """Give back what nobody uses until `stop`."""
+        self._go((self.close_idle,), TIDY_SECONDS, STEP_PATIENCE_SECONDS)
 
     def _go(
         self, steps: Sequence[Callable[[], None]], pause: float, patience: float, first: float | None = None
@@ -191,7 +200,7 @@ class Watch:
 
     def tidy(self) -> None:
         """Keep what ended attempts left, and remove their folders."""
-        for attempt_id in tidy(self.platform):
+        for attempt_id in tidy(self.platform, self._tidied, TIDY_ROUND_SECONDS):
             log.info("tidied", attempt=attempt_id)
 
     def close_idle(self) -> None:

@@ -12,6 +12,7 @@ from blocks.records.tables import Training
 from flows.controller import leases as leasing
 from flows.controller.leases import Leases
 from flows.controller.watch import Watch
+from tests.flows.reconcile.conftest import Clock
 
 SECRET = "secret"
 
@@ -69,15 +70,6 @@ class FakeRuns:
             raise fault
         self.submitted[attempt_id] = {"parameters": parameters, **given}
         return f"run-of-{attempt_id}"
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

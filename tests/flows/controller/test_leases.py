@@ -19,12 +19,13 @@ from blocks.records import survey, trainings
 from blocks.records.tables import Attempt, Training
 from blocks.records.words import TrainingState, Wish
 from flows.controller import leases as leasing
-from flows.controller.in_turn import pause_after
 from flows.controller.leases import Leases
 from flows.controller.waiting import KEEPING_SECONDS
+from flows.reconcile.in_turn import pause_after
 from flows.reconcile.tidy import tidy
 from flows.training import suspend
-from tests.flows.controller.conftest import SECRET, Clock, FakeRuns, catalogue, training
+from tests.flows.controller.conftest import SECRET, FakeRuns, catalogue, training
+from tests.flows.reconcile.conftest import Clock
 
 T = TrainingState
 

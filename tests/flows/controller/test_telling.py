@@ -9,11 +9,12 @@ from blocks.platform import Platform
 from blocks.records import experiments, trainings
 from blocks.records.changes import owed
 from blocks.tracking.errors import NotFound, Unreachable
-from flows.controller.in_turn import FAULTS_A_ROUND, LONGEST_PAUSE_SECONDS, InTurn
 from flows.controller.telling import Telling
 from flows.experiment import flow
+from flows.reconcile.in_turn import FAULTS_A_ROUND, LONGEST_PAUSE_SECONDS, InTurn
 from flows.training import work
-from tests.flows.controller.conftest import Clock, FakeTracking
+from tests.flows.controller.conftest import FakeTracking
+from tests.flows.reconcile.conftest import Clock
 
 
 @pytest.fixture

@@ -17,11 +17,12 @@ from blocks.records.words import TrainingState
 from blocks.tracking.errors import Rejected, Unreachable
 from flows.controller import pulse as beating
 from flows.controller import watch as watching
-from flows.controller.in_turn import LONGEST_PAUSE_SECONDS
 from flows.controller.pulse import Pulse
 from flows.controller.watch import Watch
+from flows.reconcile.in_turn import LONGEST_PAUSE_SECONDS
 from flows.reconcile.report import Report
-from tests.flows.controller.conftest import Clock, FakeTracking, training
+from tests.flows.controller.conftest import FakeTracking, training
+from tests.flows.reconcile.conftest import Clock
 
 T = TrainingState
 
@@ -267,7 +268,7 @@ def test_a_step_that_takes_long_is_no_gap(watch: Watch, monkeypatch: pytest.Monk
     monkeypatch.setattr(watching, "PULSE_SECONDS", 0.02)
     monkeypatch.setattr(beating, "GAP", timedelta(seconds=0.5))
     is_over, since = threading.Event(), watch.pulse.listening_since
-    for loop in ("run", "run_mlflow", "run_boards", "run_heal", "run_clear_up", "run_tidy"):
+    for loop in ("run", "run_mlflow", "run_boards", "run_heal", "run_clear_up", "run_tidy", "run_close_idle"):
         monkeypatch.setattr(watch, loop, lambda: is_over.wait(20))
     watch.start()
     try:
@@ -361,3 +362,26 @@ def test_what_does_not_want_to_end_holds_up_no_round(here: Platform, watch: Watc
     finally:
         is_over.set()
         watch.stop(within=10)
+
+
+def test_what_takes_long_to_keep_holds_up_no_other(watch: Watch, monkeypatch: pytest.MonkeyPatch):
+    """A few tidy at once, with the same memory of what has failed."""
+    monkeypatch.setattr(watching, "TIDY_SECONDS", 0.01)
+    is_over, memories = threading.Event(), list[Any]()
+
+    def tidy(_platform: Platform, in_turn: Any, _within: float) -> list[str]:
+        memories.append(in_turn)
+        is_over.wait(20)
+        return []
+
+    monkeypatch.setattr(watching, "tidy", tidy)
+    watch.start()
+    try:
+        deadline = time.monotonic() + 20
+        while len(memories) < watching.TIDY_AT_ONCE:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        is_over.set()
+        watch.stop(within=10)
+    assert len({id(one) for one in memories}) == 1

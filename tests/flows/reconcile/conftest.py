@@ -76,6 +76,15 @@ class FakeRuns:
         self.states_of[flow_run_id] = "CANCELLED" if cancelled else "CRASHED"
 
 
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class FakeTracking:
     """MLflow: the runs that are open."""
 
@@ -107,6 +116,11 @@ def platform_id(here: Platform) -> str:
     """The platform's id, which `emf up` has put into its folder while that was empty."""
     assert disagreement(here) == ""
     return (here.settings.home / FILE).read_text().strip()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture

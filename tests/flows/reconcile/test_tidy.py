@@ -1,9 +1,9 @@
 """What ended attempts leave: kept where it is worth it, withdrawn where it must not count, then removed."""
 
 import errno
-import fcntl
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,18 @@ import pytest
 
 from blocks.errors import Permanent, Temporary
 from blocks.platform import Platform
+from blocks.records import attempt as verbs
 from blocks.records import trainings
-from blocks.records.tables import now
 from blocks.records.words import TrainingState
 from blocks.storage.location import parse
+from flows.reconcile import keeping
 from flows.reconcile import tidy as tidying
 from flows.reconcile.at_work import at_work
-from flows.reconcile.tidy import tidy
+from flows.reconcile.in_turn import InTurn
+from flows.reconcile.tidy import PATIENCE_SECONDS, tidy
 from flows.training.checkpoints.start import copy_folder
 from tests.flows.conftest import checkpoint_folder
+from tests.flows.reconcile.conftest import Clock
 from tests.flows.training.folders import texts
 
 T = TrainingState
@@ -27,19 +30,33 @@ Ended = Callable[..., str]
 
 
 @pytest.fixture
-def long_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process has tidied for longer than anything is tried."""
-    monkeypatch.setattr(tidying, "BEGAN", now() - 2 * tidying.PATIENCE)
+def in_turn(clock: Clock) -> InTurn:
+    return InTurn(clock)
 
 
-def refuse(monkeypatch: pytest.MonkeyPatch, error: Exception, but: str = "") -> None:
-    """Let what attempts left be refused, all but one's."""
+@pytest.fixture
+def in_vain(in_turn: InTurn, clock: Clock) -> Callable[[str], str]:
+    """Let what an attempt left have been tried for as long as anything is; returns its id."""
+
+    def go(attempt_id: str) -> str:
+        in_turn.failed(attempt_id)
+        clock.now += PATIENCE_SECONDS
+        return attempt_id
+
+    return go
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, error: Exception, but: str = "") -> list[str]:
+    """Let what attempts left be refused, all but one's; returns whose was tried."""
+    tried: list[str] = []
 
     def salvage(_platform: Platform, attempt_id: str) -> None:
+        tried.append(attempt_id)
         if attempt_id != but:
             raise error
 
-    monkeypatch.setattr(tidying, "salvage", salvage)
+    monkeypatch.setattr(keeping, "salvage", salvage)
+    return tried
 
 
 def test_what_a_killed_run_could_not_send_is_kept_before_its_folder_goes(here: Platform, ended: Ended, attempt_of: Any):
@@ -62,32 +79,48 @@ def test_nothing_to_keep(here: Platform, ended: Ended, attempt_of: Any, to: Trai
 FAULTS = [Temporary("the place is away"), Permanent("the place is full"), OSError("Input/output error")]
 
 
-@pytest.mark.usefixtures("long_here")
 @pytest.mark.parametrize("error", FAULTS)
 def test_one_that_cannot_be_kept_blocks_no_other(
-    here: Platform, ended: Ended, error: Exception, monkeypatch: pytest.MonkeyPatch
+    here: Platform, ended: Ended, in_turn: InTurn, in_vain: Any, error: Exception, monkeypatch: pytest.MonkeyPatch
 ):
     """Its folder stays until its place is back, whatever is said; the others go. After an hour it is given up."""
-    away, other, old = ended(T.STOPPED, {}), ended(T.STOPPED, {}), ended(T.STOPPED, {}, ago=3700)
+    away, other, old = ended(T.STOPPED, {}), ended(T.STOPPED, {}), in_vain(ended(T.STOPPED, {}))
     with monkeypatch.context() as patch:
         refuse(patch, error, but=other)
-        assert sorted(tidy(here)) == sorted([other, old])
+        assert sorted(tidy(here, in_turn)) == sorted([other, old])
     assert (here.settings.home / "work" / away).is_dir()
     assert f"could not be kept: {error}" in last_event(here, old)
     assert tidy(here) == [away]
 
 
-@pytest.mark.parametrize("error", FAULTS)
-def test_the_hour_counts_from_when_somebody_tidies(
-    here: Platform, ended: Ended, error: Exception, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("hours_ago", [0, 9, -9])
+def test_the_hour_counts_from_the_first_try(
+    here: Platform, ended: Ended, in_turn: InTurn, clock: Clock, hours_ago: int, monkeypatch: pytest.MonkeyPatch
 ):
-    """What ended while no controller ran has been tried by nobody: its first fault costs nothing."""
-    attempt_id = ended(T.STOPPED, {}, ago=9 * 3600)
-    refuse(monkeypatch, error)
-    monkeypatch.setattr(tidying, "BEGAN", now())
-    assert tidy(here) == []
-    monkeypatch.setattr(tidying, "BEGAN", now() - tidying.PATIENCE)
-    assert tidy(here) == [attempt_id]
+    """Neither while nobody tried, nor by a clock that is set: the first fault costs nothing."""
+    attempt_id = ended(T.STOPPED, {}, ago=hours_ago * 3600)
+    refuse(monkeypatch, Temporary("the place is away"))
+    for moment in (0, 600, PATIENCE_SECONDS - 60):
+        clock.now = moment
+        assert tidy(here, in_turn) == []
+    clock.now = PATIENCE_SECONDS
+    assert tidy(here, in_turn) == [attempt_id]
+
+
+def test_what_fails_is_tried_less_and_less_often(
+    here: Platform, ended: Ended, in_turn: InTurn, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    """Each try may send all of a large checkpoint for nothing; who looks once tries all."""
+    attempt_id = ended(T.STOPPED, {})
+    tried = refuse(monkeypatch, Permanent("over its quota"))
+    for pause in (2, 4, 8):
+        tidy(here, in_turn)
+        clock.now += 0.9 * pause - 0.1
+        tidy(here, in_turn)
+        clock.now += pause
+    assert tried == [attempt_id] * 3
+    tidy(here)
+    assert len(tried) == 4
 
 
 def copied(here: Platform, attempt_id: str) -> tuple[Path, Path]:
@@ -98,13 +131,18 @@ def copied(here: Platform, attempt_id: str) -> tuple[Path, Path]:
     return copy, here.settings.home / "kept" / attempt_id.removesuffix("-a1") / "checkpoint-1"
 
 
-@pytest.mark.usefixtures("long_here")
 @pytest.mark.parametrize("disks", ["one disk", "two disks"])
 def test_a_whole_checkpoint_that_will_never_be_kept_is_put_by(
-    here: Platform, ended: Ended, disks: str, places: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    here: Platform,
+    ended: Ended,
+    in_turn: InTurn,
+    in_vain: Any,
+    disks: str,
+    places: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     """It is moved to its training's, and is told of with how it is sent; the rest of the folder goes."""
-    attempt_id = ended(T.STOPPED, {"weights": "torn"}, ago=3700)
+    attempt_id = in_vain(ended(T.STOPPED, {"weights": "torn"}))
     copy, kept = copied(here, attempt_id)
     rename = Path.rename
 
@@ -115,7 +153,7 @@ def test_a_whole_checkpoint_that_will_never_be_kept_is_put_by(
 
     monkeypatch.setattr(Path, "rename", move)
     refuse(monkeypatch, Permanent("no such bucket"))
-    assert tidy(here) == [attempt_id]
+    assert tidy(here, in_turn) == [attempt_id]
     assert texts(kept.parent) == {"checkpoint-1/epoch/weights": "whole"}
     assert list((here.settings.home / "work").iterdir()) == []
     told, place = last_event(here, attempt_id), f"{places['checkpoint_path']}/{kept.parent.name}/attempt-1/kept/"
@@ -126,27 +164,30 @@ def test_a_whole_checkpoint_that_will_never_be_kept_is_put_by(
     assert kept.is_dir()
 
 
-@pytest.mark.usefixtures("long_here")
-def test_what_cannot_be_put_by_stays(here: Platform, ended: Ended, monkeypatch: pytest.MonkeyPatch):
+def test_what_cannot_be_put_by_stays(
+    here: Platform, ended: Ended, in_turn: InTurn, in_vain: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
     """A checkpoint that is whole is deleted by no fault of this machine's disk; the next look moves it."""
-    attempt_id = ended(T.STOPPED, {}, ago=3700)
+    attempt_id = in_vain(ended(T.STOPPED, {}))
     copy, kept = copied(here, attempt_id)
     refuse(monkeypatch, Permanent("no such bucket"))
     (here.settings.home / "kept").write_text("in the way")
-    assert tidy(here) == []
+    assert tidy(here, in_turn) == []
     assert texts(copy) == {"epoch/weights": "whole"}
     (here.settings.home / "kept").unlink()
-    assert tidy(here) == [attempt_id]
+    clock.now += 60
+    assert tidy(here, in_turn) == [attempt_id]
     assert texts(kept) == {"epoch/weights": "whole"}
 
 
-@pytest.mark.usefixtures("long_here")
-def test_a_training_that_completed_has_no_more_to_put_by(here: Platform, ended: Ended, monkeypatch: pytest.MonkeyPatch):
+def test_a_training_that_completed_has_no_more_to_put_by(
+    here: Platform, ended: Ended, in_turn: InTurn, in_vain: Any, monkeypatch: pytest.MonkeyPatch
+):
     """Its model is in its place: nothing would be made of its checkpoint."""
-    attempt_id = ended(T.COMPLETE, {}, state=T.COMPLETE_IN_PROGRESS, ago=3700)
+    attempt_id = in_vain(ended(T.COMPLETE, {}, state=T.COMPLETE_IN_PROGRESS))
     _, kept = copied(here, attempt_id)
     refuse(monkeypatch, Permanent("no such bucket"))
-    assert tidy(here) == [attempt_id]
+    assert tidy(here, in_turn) == [attempt_id]
     assert not kept.exists()
     assert "kept in" not in last_event(here, attempt_id)
 
@@ -177,7 +218,7 @@ def test_what_cannot_be_removed_is_told_once(here: Platform, ended: Ended, monke
     assert tidy(here) == [attempt_id]
     told = last_event(here, attempt_id)
     assert f"{attempt_id}.tidied by hand" in told
-    monkeypatch.setattr(tidying, "salvage", lambda *_given: 1 / 0)
+    monkeypatch.setattr(keeping, "salvage", lambda *_given: 1 / 0)
     assert tidy(here) == []
     assert last_event(here, attempt_id) == told
     monkeypatch.undo()
@@ -209,13 +250,76 @@ def test_what_still_runs_keeps_its_folder(here: Platform, ended: Ended, script: 
     assert tidy(here) == [attempt_id]
 
 
-def test_only_one_tidies_at_a_time(here: Platform, ended: Ended):
-    """What one keeps, another does not remove meanwhile."""
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], list[str]]]:
+    """Have somebody tidy who hangs at one attempt; returns what salvage is called with."""
+    began, is_over, salvaged, threads = threading.Event(), threading.Event(), list[str](), list[threading.Thread]()
+
+    def at(here: Platform, silent: str) -> list[str]:
+        def salvage(_platform: Platform, attempt_id: str) -> None:
+            salvaged.append(attempt_id)
+            if attempt_id == silent:
+                began.set()
+                assert is_over.wait(20)
+
+        monkeypatch.setattr(keeping, "salvage", salvage)
+        threads.append(threading.Thread(target=tidy, args=(here,)))
+        threads[0].start()
+        assert began.wait(20)
+        return salvaged
+
+    yield at
+    is_over.set()
+    for thread in threads:
+        thread.join(20)
+
+
+def test_a_place_that_is_silent_holds_up_no_other_attempt(here: Platform, ended: Ended, hanging: Any):
+    """While one waits for it, another tidies what has its place; neither does what the other does."""
+    silent = ended(T.STOPPED, {})
+    salvaged = hanging(here, silent)
+    other = ended(T.STOPPED, {})
+    assert tidy(here) == [other]
+    assert salvaged == [silent, other]
+
+
+def test_of_one_training_one_attempt_is_tidied_at_a_time(here: Platform, ended: Ended, hanging: Any):
+    """Who keeps what the last of them left forgets what an earlier one has just sent, which nobody knows of yet."""
+    first = ended(T.CREATE_IN_PROGRESS, {})
+    with here.records.writing() as session:
+        training = trainings.find(session, first.removesuffix("-a1"))
+        second = verbs.grant(session, training, machine="here", memory_bytes=1, gpus=[])
+        verbs.end(session, second, T.CREATE_IN_PROGRESS, reason=None, message="", evidence={})
+    salvaged = hanging(here, first)
+    (here.settings.home / "work" / second.id).mkdir()
+    assert tidy(here) == []
+    assert salvaged == [first]
+
+
+def test_a_round_ends_for_what_was_left_meanwhile(here: Platform, ended: Ended):
+    """After its time it begins with no other."""
+    ids = {ended(T.STOPPED, {}) for _ in range(3)}
+    for left in (2, 1, 0):
+        ids -= set(tidy(here, within=-1))
+        assert len(ids) == left
+
+
+def test_what_another_has_tidied_meanwhile_is_no_fault(
+    here: Platform, ended: Ended, in_turn: InTurn, monkeypatch: pytest.MonkeyPatch
+):
+    """It has gone between the look and its turn."""
     attempt_id = ended(T.STOPPED, {})
-    with (here.settings.home / "tidy.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        assert tidy(here) == []
-    assert tidy(here) == [attempt_id]
+    look = tidying._left
+
+    def looking(platform: Platform) -> Any:
+        found = look(platform)
+        monkeypatch.setattr(tidying, "_left", look)
+        assert tidy(platform) == [attempt_id]
+        return found
+
+    monkeypatch.setattr(tidying, "_left", looking)
+    assert tidy(here, in_turn) == []
+    assert list(in_turn.due([attempt_id])) == [attempt_id]
 
 
 def test_who_tidies_is_seen_at_work(here: Platform, ended: Ended, monkeypatch: pytest.MonkeyPatch):
@@ -229,7 +333,7 @@ def test_who_tidies_is_seen_at_work(here: Platform, ended: Ended, monkeypatch: p
         raise Temporary("the place is away")
 
     assert not tidying.is_being_tidied(home, attempt_id)
-    monkeypatch.setattr(tidying, "salvage", look)
+    monkeypatch.setattr(keeping, "salvage", look)
     assert tidy(here) == []
     assert seen == [True]
     assert not tidying.is_being_tidied(home, attempt_id)

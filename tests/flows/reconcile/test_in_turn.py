@@ -6,8 +6,8 @@ import pytest
 
 from blocks.errors import Temporary
 from blocks.records.tables import Attempt
-from flows.controller.in_turn import FAULTS_A_ROUND, LONGEST_PAUSE_SECONDS, InTurn, pause_after
-from tests.flows.controller.conftest import Clock
+from flows.reconcile.in_turn import FAULTS_A_ROUND, LONGEST_PAUSE_SECONDS, InTurn, pause_after
+from tests.flows.reconcile.conftest import Clock
 
 ROWS = [Attempt(id=f"tr-{number:02}-a1") for number in range(30)]
 
