@@ -115,7 +115,7 @@ def script(python: Path, folder: str, words: list[str]) -> list[Span]:
 
 
 def cost(steps: list[Span], busy: list[Span]) -> dict[str, float]:
-    """Return how many times slower steps were while the keeper was at work, and what that cost: seconds, and a share."""
+    """Return how many times slower steps were while the keeper was at work, and that cost: seconds, and a share."""
     beside, others = list[float](), list[float]()
     for began, ended in steps:
         at_work = any(first <= began and ended <= last for first, last in busy)
