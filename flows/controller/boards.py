@@ -1,7 +1,7 @@
 """The boards in Prefect's UI, kept current: one artifact each, rewritten when what it shows has changed."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -37,7 +37,7 @@ class Boards:
         self.platform, self.forms = platform, Forms(platform.settings)
         self.pulse = pulse or Pulse()
         self._repaired: Sequence[Line] = []
-        self._look: dict[str, Any] | None = None
+        self._looks: Mapping[str, dict[str, Any]] = {}
         self._look_told_at = -LOOK_SECONDS
         self._shown: dict[str, str] = {}
         self._artifacts: dict[str, UUID] = {}
@@ -74,10 +74,11 @@ class Boards:
     def _reconcile(self) -> str:
         repairs, moment = repaired(self.platform), time.monotonic()
         # The last look is told now and then, and beside what it repaired: else the board would be written all the time.
-        if repairs != self._repaired or moment - self._look_told_at >= LOOK_SECONDS or not self._look:
+        if repairs != self._repaired or moment - self._look_told_at >= LOOK_SECONDS or not self._looks:
             self._repaired, self._look_told_at = repairs, moment
-            self._look = self.pulse.report.as_dict() if self.pulse.report else None
-        return reconcile_board.table(repairs, self._look, self.forms)
+            looks = {"Last look": self.pulse.report, "Last thorough look": self.pulse.thorough}
+            self._looks = {which: report.as_dict() for which, report in looks.items() if report}
+        return reconcile_board.table(repairs, self._looks, self.forms)
 
     def _publish(self, key: str, description: str, render: Callable[[], str]) -> None:
         markdown = render()

@@ -15,10 +15,12 @@ class Pulse:
 
     Attributes:
         report: how the last look at records and world went; None before the first.
+        thorough: how the last one went that also looked for what was left behind.
     """
 
     def __init__(self) -> None:
         self.report: Report | None = None
+        self.thorough: Report | None = None
         self._since = self._beaten_at = now()
         self._loops: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()

@@ -196,7 +196,8 @@ class Watch:
     def clear_up(self) -> None:
         """Look at all that may have been left behind, and put it right."""
         since = self.pulse.listening_since
-        reconcile(self.platform, self.runs, thorough=True, listening_since=since, aside=_aside)
+        report = reconcile(self.platform, self.runs, thorough=True, listening_since=since, aside=_aside)
+        self.pulse.thorough = report
 
     def tidy(self) -> None:
         """Keep what ended attempts left, and remove their folders."""

@@ -1,6 +1,6 @@
 """Reconcile on Prefect's pages: the board, kept current by the controller, and the page of one round."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,16 +12,17 @@ KEY = "reconcile"
 DESCRIPTION = "What was put right last, and how the last look went"
 
 
-def table(repaired: Sequence[Line], last: dict[str, Any] | None, forms: Forms) -> str:
-    """Return the board: how the last round went, and the last repairs, newest first.
+def table(repaired: Sequence[Line], looks: Mapping[str, dict[str, Any]], forms: Forms) -> str:
+    """Return the board: how the last rounds went, and the last repairs, newest first.
 
     Args:
         repaired: the last repairs.
-        last: a round, as its report's dict; None before the first.
+        looks: rounds, each as its report's dict, by what it is; none before the first.
         forms: what makes links.
     """
     dry_run = forms.link("what differs now", "reconcile", {"dry_run": True})
-    went = _went(last) if last else "*The controller has not looked yet.*"
+    went = "\n\n".join(_went(report, which) for which, report in looks.items())
+    went = went or "*The controller has not looked yet.*"
     return f"## Reconcile\n\n{went}\n\n{dry_run}\n\n### Put right last\n\n{_repaired(repaired, forms)}\n"
 
 
@@ -47,9 +48,9 @@ def summary(report: dict[str, Any]) -> str:
     return f"{datetime.fromisoformat(report['at']):%Y-%m-%d %H:%M:%S} UTC: {looked}"
 
 
-def _went(report: dict[str, Any]) -> str:
+def _went(report: dict[str, Any], which: str = "Last look") -> str:
     told = "".join(f"\n- **{matter}**: {cell(one)}" for matter, one in left(report))
-    return f"Last look: {summary(report)}{told}"
+    return f"{which}: {summary(report)}{told}"
 
 
 def _repaired(lines: Sequence[Line], forms: Forms) -> str:

@@ -17,6 +17,7 @@ from blocks.records.tables import now
 from flows.controller import boards as publishing
 from flows.controller.boards import Boards
 from flows.controller.pulse import Pulse
+from flows.reconcile.findings import Finding, Repair
 from flows.reconcile.report import Report
 
 
@@ -127,3 +128,16 @@ def test_the_board_of_repairs_is_kept_current(
     assert "3 attempts looked at" in repaired
     assert "3 attempts looked at" in board_after(publishing.LOOK_SECONDS - 1, 4)
     assert "5 attempts looked at" in board_after(1, 5)
+
+
+def test_what_only_a_person_can_judge_stands_on_the_board(here: Platform, artifacts: FakeArtifacts):
+    """It is found by a look that comes every few minutes, and stays there beside those that come every two seconds."""
+    pulse = Pulse()
+    pulse.report = Report(now(), 0.1, 4)
+    pulse.thorough = Report(now(), 0.3, 7, [Finding("/kept/tr-9", Repair.ASK, "look what it is")])
+    Boards(here, pulse).publish()
+    text = artifacts.there["reconcile"][1]
+    assert "Last look:" in text
+    assert "4 attempts looked at" in text
+    assert "Last thorough look:" in text
+    assert "**for a person**: /kept/tr-9: look what it is" in text

@@ -26,7 +26,7 @@ def line(**changes: str) -> dict[str, str]:
 def test_the_last_repairs_and_the_last_look():
     """The newest first, as they come; a subject leads to its training where there is one."""
     lines = [line(), line(subject="a|folder", training="", repair="remove", what="nobody's")]
-    text = board.table(lines, Report(AT, 0.5, 3, [], [], ["MLflow: away"]).as_dict(), FORMS)
+    text = board.table(lines, {"Last look": Report(AT, 0.5, 3, [], [], ["MLflow: away"]).as_dict()}, FORMS)
     rows = [one for one in text.splitlines() if one.startswith("| 2026")]
     assert len(rows) == 2
     assert "[tr-1-a1](show-training {'training': 'tr-1'}) | end | lost: silent" in rows[0]
@@ -38,7 +38,7 @@ def test_the_last_repairs_and_the_last_look():
 
 def test_before_the_first_look_and_the_first_repair():
     """The board says so."""
-    text = board.table([], None, FORMS)
+    text = board.table([], {}, FORMS)
     assert "has not looked yet" in text
     assert "Nothing yet" in text
 
