@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
 from sqlalchemy import CursorResult, Select, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from blocks.records.tables import Attempt, Experiment, Training
-from blocks.records.words import Phase
+from blocks.records.words import Phase, TrainingState, Wish
 
 PAGE = 1000
 AT_ONCE = 500  # values in one statement: databases have a limit
@@ -80,6 +80,19 @@ def unclosed(
 def among(session: Session, attempt_ids: Collection[str]) -> Sequence[Glance]:
     """Return those of these attempts that the records know."""
     return [one for some in in_parts(attempt_ids) for one in _read(session, _glances().where(Attempt.id.in_(some)))]
+
+
+def tried_again(session: Session, flow_run_ids: Collection[str]) -> Sequence[Glance]:
+    """Return the attempts of these runs that were the last to end of trainings whose next attempt has not begun to run.
+
+    Those that were asked to stop are none of these.
+    """
+    later = aliased(Attempt)
+    since = (later.training_id == Attempt.training_id, later.number > Attempt.number, later.ended_at.is_not(None))
+    waits = (Training.state == TrainingState.CREATE_IN_PROGRESS, Training.wish != Wish.STOP)
+    query = _glances().where(Attempt.ended_at.is_not(None), *waits, ~select(later.id).where(*since).exists())
+    parts = [query.where(Attempt.flow_run_id.in_(some)) for some in in_parts(flow_run_ids)]
+    return [one for part in parts for one in _read(session, part)]
 
 
 class Lease(NamedTuple):

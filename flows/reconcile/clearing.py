@@ -51,9 +51,7 @@ def clear_away(platform: Platform, runs: Runs, left: Sequence[Left]) -> None:
             processes.end([one.attempt_id for one in left], home, KILL_GRACE_SECONDS)
     for one in left:
         try:
-            observed = runs.observe(one.flow_run_id)
-            if observed is not None and not observed.is_over:
-                _close(runs, one)
+            _close(runs, one)
         except BlockError as error:
             log.warning("a run is closed later", run=one.flow_run_id, error=str(error))
             if isinstance(error, PrefectAway):
@@ -101,11 +99,17 @@ def _close_run(platform: Platform, runs: Runs, finding: Finding) -> None:
         row = session.get(Attempt, finding.subject)
     if row is None:
         return
-    _close(runs, left_by(row))
+    is_closed = _close(runs, left_by(row))
     with platform.records.writing() as session:
-        if survey.runs_are_over(session, [row.id]):
+        if survey.runs_are_over(session, [row.id]) and is_closed:
             write_down(session, finding)
 
 
-def _close(runs: Runs, left: Left) -> None:
-    runs.close(left.flow_run_id, left.message, cancelled=left.is_stopped)
+def _close(runs: Runs, left: Left) -> bool:
+    """Close the run of an attempt that has ended; returns whether that was still to be done."""
+    observed = runs.observe(left.flow_run_id)
+    if observed is None or observed.is_over:
+        return False
+    # One that a person cancelled stays so: a look may have to see it yet, for it is the wish to stop.
+    runs.close(left.flow_run_id, left.message, cancelled=left.is_stopped or observed.state == "CANCELLING")
+    return True

@@ -44,7 +44,8 @@ class Seen:
     `run` is the type of its flow run's state in Prefect (`RUNNING`, …), `NO_RUN` where Prefect has none of that id, and
     empty where Prefect was not asked or did not answer; `refused` says why no run could be submitted, empty where that
     was not refused. `run_since` is since when its run is in that state. `is_local` says whether its run would be
-    processes of this machine: where another pool has it, that none of it lives here tells nothing.
+    processes of this machine: where another pool has it, that none of it lives here tells nothing. `is_tried_again`
+    says that it has ended, and its training waits for its next attempt, or for that to run.
     """
 
     attempt_id: str
@@ -64,6 +65,7 @@ class Seen:
     known: bool = True
     run_since: datetime | None = None
     is_local: bool = True
+    is_tried_again: bool = False
 
     @property
     def is_lifeless(self) -> bool:
@@ -119,14 +121,19 @@ def _look(seen: Seen, hearing: Hearing) -> Finding | None:
         if seen.training_is_over:
             said = (Repair.RELEASE, "it holds a lease although its training has ended", None)
     else:
-        said = None if seen.ended_at and hearing.age(seen.ended_at) < EXIT else _look_at_ended(seen)
+        said = _look_at_ended(seen, hearing)
     if said is None:
         return None
     repair, what, cause = said
     return Finding(seen.attempt_id, repair, what, seen.training_id, cause)
 
 
-def _look_at_ended(seen: Seen) -> Said | None:
+def _look_at_ended(seen: Seen, hearing: Hearing) -> Said | None:
+    if seen.is_tried_again and seen.run in ("CANCELLING", "CANCELLED"):
+        # It was told of the signal alone: it could not ask Prefect whose that was. We close no such run as cancelled.
+        return Repair.STOP, "its run was cancelled in Prefect, and yet it is to be tried again", None
+    if seen.ended_at and hearing.age(seen.ended_at) < EXIT:
+        return None
     if seen.processes:
         whose = "that has ended" if seen.known else "that the records do not know"
         return Repair.KILL, f"{seen.processes} process(es) live of an attempt {whose}", None

@@ -1,7 +1,8 @@
 """A look at records and world at once: of every open attempt a few columns, and Prefect where its word may matter.
 
 An attempt that beats costs Prefect nothing: what a person cancelled there is listed, and all else is only asked for
-attempts that are silent, that wait for their run, or that have ended.
+attempts that are silent, that wait for their run, or that have ended. What was cancelled may have ended before Prefect
+could say so, to itself as to us: it must not be tried again.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -88,6 +89,9 @@ def look(
         # The catalogue is read only where it matters: of what lives here it is known where it runs.
         local = _local_types(platform) if any(one.attempt_id not in alive for one in page) else frozenset[str]()
         yield _doubts_cleared(prefect, hearing.at(now()), [see(one, alive, cancelled, local) for one in page])
+    with platform.records.reading() as session:
+        again = survey.tried_again(session, cancelled)
+    yield [replace(see(one, alive, cancelled), is_tried_again=True) for one in again]
     with platform.records.reading() as session:
         known = {one.attempt_id: one for one in survey.among(session, alive)}
     yield [see(one, alive, {}) for one in known.values() if one.ended_at]

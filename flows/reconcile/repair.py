@@ -12,7 +12,7 @@ from blocks.pools.runs import Observed, Runs
 from blocks.records import attempt as verbs
 from blocks.records import survey, trainings
 from blocks.records.tables import Attempt, now
-from blocks.records.words import Phase, Reason, Wish
+from blocks.records.words import Phase, Reason, TrainingState, Wish
 from flows.reconcile.clearing import Left, clear_away, close_runs, end_processes, left_by
 from flows.reconcile.difference import Failure, guarded, write_down
 from flows.reconcile.findings import NO_RUN, OVER, Finding, Repair, Seen, find
@@ -87,7 +87,9 @@ class Mending:
     def _wish_stop(self, finding: Finding, seen: Seen) -> None:
         with self.platform.records.writing() as session:
             row = verbs.locked(session, seen.attempt_id)
-            if row is None or row.ended_at is not None or row.training.wish == Wish.STOP:
+            if row is None or row.training.wish == Wish.STOP:
+                return
+            if row.ended_at and row.training.state != TrainingState.CREATE_IN_PROGRESS:  # it is not tried again
                 return
             before = row.training.state
             trainings.wish_stop(session, row.training)

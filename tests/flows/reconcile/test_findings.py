@@ -114,6 +114,13 @@ def only(seen: Seen, since: datetime | None = LONG_AGO) -> tuple[Repair, Cause |
         (replace(ENDED, run=NO_RUN), None),
         (replace(ENDED, training_is_over=True), None),
         (replace(ENDED, ended_at=None, known=False, processes=1), (Repair.KILL, None)),
+        # It ended by itself before Prefect could say that a person had cancelled it.
+        (replace(ENDED, is_tried_again=True, run="CANCELLED"), (Repair.STOP, None)),
+        (replace(ENDED, is_tried_again=True, run="CANCELLING"), (Repair.STOP, None)),
+        (replace(ENDED, is_tried_again=True, run="CANCELLING", ended_at=NOW - MOMENT), (Repair.STOP, None)),
+        (replace(ENDED, is_tried_again=True, run="CANCELLED", processes=1), (Repair.STOP, None)),
+        (replace(ENDED, is_tried_again=True, run="CRASHED"), None),
+        (replace(ENDED, run="CANCELLED"), None),
     ],
 )
 def test_what_is_found(seen: Seen, expected: tuple[Repair, Cause | None] | None):
@@ -266,7 +273,9 @@ ANY = st.builds(
     known=st.booleans(),
 )
 # Only what has no run can have been refused one.
-SEEN = ANY.map(lambda seen: replace(seen, refused="") if seen.run or seen.submitted_at else seen)
+LIKELY = ANY.map(lambda seen: replace(seen, refused="") if seen.run or seen.submitted_at else seen)
+# Only what has ended is followed by another.
+SEEN = st.builds(lambda seen, again: replace(seen, is_tried_again=again and not seen.open), LIKELY, st.booleans())
 
 
 def found_of(seen: Seen) -> Finding | None:
@@ -298,10 +307,11 @@ def test_prefect_need_not_be_asked_for_what_its_word_cannot_change(seen: Seen):
 
 @given(SEEN)
 def test_only_open_attempts_end_and_only_ended_ones_are_killed(seen: Seen):
-    """Processes are ended and runs closed of ended attempts, all else is for open ones; what ends has a cause."""
+    """Processes are ended and runs closed of ended ones, all else but a wish is for open ones; an end has a cause."""
     found = found_of(seen)
     if found:
-        assert (found.repair not in (Repair.KILL, Repair.CLOSE_RUN)) == seen.open
+        of_ended = (Repair.KILL, Repair.CLOSE_RUN, *([Repair.STOP] if seen.is_tried_again else []))
+        assert (found.repair not in of_ended) == seen.open
         assert (found.cause is not None) == (found.repair == Repair.END)
         assert found.what
         assert (found.subject, found.training_id) == (seen.attempt_id, seen.training_id)
@@ -326,7 +336,10 @@ def test_a_repair_that_was_done_is_not_found_again(seen: Seen):
         Repair.END: replace(seen, open=False, processes=0, run="CRASHED"),
         Repair.RELEASE: replace(seen, open=False, processes=0, run="CRASHED"),
         Repair.SUBMIT: replace(seen, flow_run_id="", submitted_at=None, run=""),
-        Repair.STOP: replace(seen, wish_is_stop=True),
+        # What has ended is tried no more; its run ends by itself, or is closed.
+        Repair.STOP: replace(seen, wish_is_stop=True)
+        if seen.open
+        else replace(seen, is_tried_again=False, processes=0, run="CANCELLED"),
         Repair.KILL: replace(seen, processes=0, run="CRASHED"),
         Repair.CLOSE_RUN: replace(seen, run="CRASHED"),
     }[found.repair]
