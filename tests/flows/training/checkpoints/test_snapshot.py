@@ -117,9 +117,6 @@ def test_several_folders_are_one_snapshot(folder: Path, tmp_path: Path):
     assert content(tmp_path / "copy") == {"instance-0/a": b"0", "instance-1/a": b"1"}
 
 
-NOW = datetime.now(UTC).replace(microsecond=0)
-
-
 @pytest.mark.parametrize(
     ("minutes", "expected"),
     [
@@ -133,10 +130,11 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 )
 def test_when_a_checkpoint_was_written(minutes: dict[str, int], expected: int):
     """The work that is lost with what comes after it counts from there; no file's odd time makes it longer or less."""
-    files = {name: (1, int((NOW.timestamp() + at * 60) * 1e9)) for name, at in minutes.items()}
+    moment = datetime.now(UTC)
+    files = {name: (1, int((moment.timestamp() + at * 60) * 1e9)) for name, at in minutes.items()}
     kept = {"kept": files["kept"]} if "kept" in files else {}
-    written = written_at(files, kept, NOW - timedelta(minutes=10))
-    assert abs(written - NOW - timedelta(minutes=expected)) < timedelta(seconds=30)
+    written = written_at(files, kept, moment - timedelta(minutes=10))
+    assert abs(written - moment - timedelta(minutes=expected)) < timedelta(seconds=30)
 
 
 def test_a_copy_for_which_there_is_no_room_is_not_begun(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
