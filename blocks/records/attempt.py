@@ -5,7 +5,7 @@ fence: an attempt that was given up, or has ended, answers nothing but `Fenced`.
 """
 
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -42,18 +42,6 @@ def grant(session: Session, training: Training, *, machine: str, memory_bytes: i
 def open_attempts(session: Session) -> Sequence[Attempt]:
     """Return the attempts that hold a lease, oldest first."""
     query = select(Attempt).where(Attempt.ended_at.is_(None)).order_by(Attempt.granted_at)
-    return session.scalars(query).unique().all()
-
-
-def ended_among(session: Session, attempt_ids: Iterable[str]) -> Sequence[Attempt]:
-    """Return those of these attempts that have ended; ids that are unknown are passed over."""
-    query = select(Attempt).where(Attempt.id.in_(list(attempt_ids)), Attempt.ended_at.is_not(None))
-    return session.scalars(query).unique().all()
-
-
-def ended_with_runs(session: Session, flow_run_ids: Iterable[str]) -> Sequence[Attempt]:
-    """Return the attempts that have ended and whose run is one of these."""
-    query = select(Attempt).where(Attempt.flow_run_id.in_(list(flow_run_ids)), Attempt.ended_at.is_not(None))
     return session.scalars(query).unique().all()
 
 
