@@ -23,13 +23,13 @@ from prefect.states import Cancelled, Crashed
 from blocks.errors import BlockError
 from blocks.pools.errors import NotDeployed, PrefectAway, RunRefused
 from blocks.proxies import is_loopback
+from blocks.run_states import OVER
 
 FLOW = "train"
 DEPLOYMENT = f"{FLOW}/easymaker"
 PAGE = 200  # the most runs that Prefect's server tells of at once
 LOOK_SECONDS = 5.0  # a third of a lease: who waits for Prefect finds no death meanwhile
 WRITE_SECONDS = 10.0  # a server that is only slow has done it by then, or is found to have when it is asked again
-OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 # Below 500 as well: a time-out, a database that is locked, too many requests.
 ASK_AGAIN = frozenset({408, 409, 423, 425, 429})
 
@@ -133,7 +133,7 @@ class Runs:
         Raises:
             PrefectAway: the server does not answer; ask again.
         """
-        for page in self._pages({"state": {"type": {"not_any_": list(OVER)}}}):
+        for page in self._pages({"state": {"type": {"not_any_": sorted(OVER)}}}):
             yield [_unfinished(run) for run in page]
 
     def close(self, flow_run_id: str, message: str, *, cancelled: bool) -> None:

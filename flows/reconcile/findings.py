@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from blocks.run_states import CANCELLED, OVER
 from flows.reconcile.hearing import Hearing
 from flows.training.ends.verdict import Cause
 
@@ -17,7 +18,6 @@ TAKEN = timedelta(seconds=20)  # from a worker's taking a run until its process 
 CLAIM = timedelta(minutes=10)  # from a run's submission, or from the lease of one that nobody takes
 FORGOTTEN = timedelta(minutes=30)  # for which a lease is submitted again whose run Prefect does not know
 EXIT = timedelta(seconds=30)  # a run that has just told its end clears up, tells Prefect, and exits by itself
-OVER = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 NO_RUN = "unknown to Prefect"
 
 
@@ -129,7 +129,7 @@ def _look(seen: Seen, hearing: Hearing) -> Finding | None:
 
 
 def _look_at_ended(seen: Seen, hearing: Hearing) -> Said | None:
-    if seen.is_tried_again and seen.run in ("CANCELLING", "CANCELLED"):
+    if seen.is_tried_again and seen.run in CANCELLED:
         # It was told of the signal alone: it could not ask Prefect whose that was. We close no such run as cancelled.
         return Repair.STOP, "its run was cancelled in Prefect, and yet it is to be tried again", None
     if seen.ended_at and hearing.age(seen.ended_at) < EXIT:
@@ -143,7 +143,7 @@ def _look_at_ended(seen: Seen, hearing: Hearing) -> Said | None:
 
 
 def _look_at_claimed(seen: Seen, hearing: Hearing) -> Said | None:
-    silent, cancelled = hearing.silence(seen.heard_at), seen.run in ("CANCELLING", "CANCELLED")
+    silent, cancelled = hearing.silence(seen.heard_at), seen.run in CANCELLED
     # What Prefect says ends nobody sooner: of a run that lives on it may hear nothing, and take it for crashed.
     dead = silent > hearing.lease or (silent > LEASE_WITHOUT_LIFE and seen.is_lifeless)
     if dead and cancelled:
@@ -152,7 +152,7 @@ def _look_at_claimed(seen: Seen, hearing: Hearing) -> Said | None:
         live = f"{seen.processes} process(es) of it live" if seen.processes else "no process of it lives"
         life = f", and {live} on this machine" if seen.processes or seen.is_local else ""
         shown = "" if seen.run in ("", NO_RUN) else f"; Prefect shows its run as {seen.run}"
-        what = f"it has been silent for {silent.total_seconds():.0f} s{life}{shown}"
+        what = f"it has been silent for {hearing.age(seen.heard_at).total_seconds():.0f} s{life}{shown}"
         return Repair.END, what, Cause.LOST
     if cancelled and not seen.wish_is_stop:
         return Repair.STOP, "its run was cancelled in Prefect", None
@@ -175,7 +175,7 @@ def _look_at_unclaimed(seen: Seen, hearing: Hearing) -> Said | None:
 
 
 def _gone_before_it_began(seen: Seen, hearing: Hearing) -> Said | None:
-    if seen.run in ("CANCELLING", "CANCELLED"):
+    if seen.run in CANCELLED:
         return Repair.END, "its run was cancelled in Prefect", Cause.CANCELLED
     if seen.run in OVER:
         return Repair.END, f"its run ended as {seen.run} before it began", Cause.LOST

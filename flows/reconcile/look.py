@@ -28,7 +28,7 @@ RECENTLY_CANCELLED = timedelta(minutes=10)
 RECENTLY_ENDED = timedelta(hours=1)
 PROCESSES_HERE = "process"  # the pool whose runs are processes of this machine
 UNASKED = Observed("", "")
-OVER = TERMINAL | {TrainingState.DELETE_IN_PROGRESS, TrainingState.DELETE_FAILED}
+NEEDS_NO_LEASE = TERMINAL | {TrainingState.DELETE_IN_PROGRESS, TrainingState.DELETE_FAILED}
 
 log = structlog.get_logger("reconcile")
 
@@ -139,7 +139,7 @@ def see(
         refused="" if one.flow_run_id else one.progress,
         flow_run_id=one.flow_run_id,
         training_id=one.training_id,
-        training_is_over=one.training_state in OVER,
+        training_is_over=one.training_state in NEEDS_NO_LEASE,
         is_local=one.instance_type in local,
     )
 

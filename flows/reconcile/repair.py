@@ -13,9 +13,10 @@ from blocks.records import attempt as verbs
 from blocks.records import survey, trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.words import Phase, Reason, TrainingState, Wish
+from blocks.run_states import OVER
 from flows.reconcile.clearing import Left, clear_away, close_runs, end_processes, left_by
 from flows.reconcile.difference import Failure, guarded, write_down
-from flows.reconcile.findings import NO_RUN, OVER, Finding, Repair, Seen, find
+from flows.reconcile.findings import NO_RUN, Finding, Repair, Seen, find
 from flows.reconcile.hearing import Hearing
 from flows.reconcile.look import see
 from flows.training.ends import attempts

@@ -12,12 +12,13 @@ import pytest
 from blocks.platform import Platform
 from blocks.pools.errors import PrefectAway
 from blocks.pools.processes import MARK
-from blocks.pools.runs import OVER, Observed, Unfinished
+from blocks.pools.runs import Observed, Unfinished
 from blocks.records import attempt as verbs
 from blocks.records import repairs as written
 from blocks.records import trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.words import TrainingState
+from blocks.run_states import OVER
 from blocks.tracking.errors import Unreachable
 from blocks.tracking.open_runs import OpenRun
 from flows.reconcile.findings import Repair

@@ -12,7 +12,7 @@ from blocks.records import trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.words import Phase, Reason, TrainingState
 from flows.reconcile.findings import Repair
-from tests.flows.reconcile.conftest import FakeRuns, Granted, reconciled, repairs
+from tests.flows.reconcile.conftest import FakeRuns, Granted, all_written, reconciled, repairs
 
 T = TrainingState
 
@@ -142,3 +142,4 @@ def test_a_cancel_of_one_that_ends_between_look_and_repair(
     monkeypatch.setattr(verbs, "locked", end_first)
     reconciled(here, runs)
     assert [attempt_of(one).training.state for one in (again, over)] == [T.STOPPED, T.FAIL_TRAIN]
+    assert [one[0] for one in all_written(here)] == [again]

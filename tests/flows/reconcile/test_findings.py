@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blocks.run_states import OVER
 from flows.reconcile.findings import (
     CLAIM,
     EXIT,
     FORGOTTEN,
     LEASE_WITHOUT_LIFE,
     NO_RUN,
-    OVER,
     Finding,
     Repair,
     Seen,
@@ -233,6 +233,12 @@ def test_what_is_lost_says_why(processes: int, life: str):
     """For how long it was silent, what of it still lives here, and what Prefect makes of it."""
     (found,) = find([silent(replace(CLAIMED, processes=processes), 31)], HEARD)
     assert found.what == f"it has been silent for 31 s, and {life} on this machine; Prefect shows its run as RUNNING"
+
+
+def test_a_silence_is_told_from_its_beginning():
+    """Also where the controller was away for most of it, and judges by what it has heard itself."""
+    (found,) = find([silent(CLAIMED, 70)], replace(HEARD, since=NOW - LEASE - MOMENT))
+    assert found.what.startswith("it has been silent for 70 s")
 
 
 def test_how_long_nobody_came_is_told_in_minutes():
