@@ -3,7 +3,7 @@
 import hmac
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import fields
 from datetime import timedelta
 from typing import Any, cast
@@ -32,6 +32,7 @@ from flows.training.spec import TrainingSpec
 
 Body = dict[str, Any]
 Verb = Callable[[Session, Attempt, Body], Body]
+Endpoint = Callable[[Request], Awaitable[JSONResponse]]
 
 LIMIT_BYTES = 1 << 20
 
@@ -44,31 +45,48 @@ def app(assigner: Assigner, secret: str, pulse: Pulse | None = None) -> Starlett
         secret: what claim codes are made from.
         pulse: what `/health` tells of: since when instances are heard, and which of the controller's loops are late.
     """
-    records, pulse = assigner.platform.records, pulse or Pulse()
+    pulse = pulse or Pulse()
+    return Starlette(
+        routes=[
+            Route("/health", _health(pulse)),
+            Route("/attempts/{attempt_id}/claim", _claims(assigner, secret, pulse), methods=["POST"]),
+            Route("/attempts/{attempt_id}/{verb}", _calls(assigner.platform.records, pulse), methods=["POST"]),
+        ]
+    )
 
+
+def _health(pulse: Pulse) -> Endpoint:
     async def health(_request: Request) -> JSONResponse:
         late = pulse.late()
         said = {"status": f"late: {', '.join(late)}" if late else "ok"}
         return JSONResponse(said | {"listening_since": pulse.listening_since.isoformat()}, 503 if late else 200)
 
+    return health
+
+
+def _claims(assigner: Assigner, secret: str, pulse: Pulse) -> Endpoint:
     async def claim(request: Request) -> JSONResponse:
+        attempt_id = request.path_params["attempt_id"]
+
         def work(body: Body) -> Body:
-            attempt_id = request.path_params["attempt_id"]
             if not hmac.compare_digest(body["code"], verbs.claim_code(secret, attempt_id)):
                 raise Fenced(f"This is not the code that claims the attempt {attempt_id}.")
-            _claim(records, attempt_id, str(body["token"]), str(body["flow_run_id"]))
+            _claim(assigner.platform.records, attempt_id, str(body["token"]), str(body["flow_run_id"]))
             return _assign(assigner, attempt_id)
 
         return await _answer(request, work, pulse)
 
+    return claim
+
+
+def _calls(records: Records, pulse: Pulse) -> Endpoint:
     async def call(request: Request) -> JSONResponse:
-        verb = VERBS.get(request.path_params["verb"])
+        attempt_id, verb = request.path_params["attempt_id"], VERBS.get(request.path_params["verb"])
         if verb is None:
             return JSONResponse({"message": f"There is no such call; there are {', '.join(VERBS)}."}, 404)
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
 
         def work(body: Body) -> Body:
-            attempt_id = request.path_params["attempt_id"]
             with records.writing() as session:
                 if verb is _end and (told := _told_before(session, attempt_id, token, body)):
                     return told
@@ -79,13 +97,7 @@ def app(assigner: Assigner, secret: str, pulse: Pulse | None = None) -> Starlett
 
         return await _answer(request, work, pulse)
 
-    return Starlette(
-        routes=[
-            Route("/health", health),
-            Route("/attempts/{attempt_id}/claim", claim, methods=["POST"]),
-            Route("/attempts/{attempt_id}/{verb}", call, methods=["POST"]),
-        ]
-    )
+    return call
 
 
 def _claim(records: Records, attempt_id: str, token: str, flow_run_id: str) -> None:

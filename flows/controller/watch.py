@@ -117,7 +117,7 @@ class Watch:
 
     def run_close_idle(self) -> None:
         """Give back what nobody uses until `stop`."""
-        self._go((self.close_idle,), TIDY_SECONDS, STEP_PATIENCE_SECONDS)
+        self._go((self.close_idle,), TIDY_SECONDS, PART_PATIENCE_SECONDS)
 
     def _go(
         self, steps: Sequence[Callable[[], None]], pause: float, patience: float, first: float | None = None
