@@ -86,7 +86,7 @@ def test_what_an_error_carries_is_told_to_nobody(here: Platform, runs: Any, monk
 
 def test_processes_that_live_on_are_no_success(here: Platform, runs: Any, script: Any, monkeypatch: pytest.MonkeyPatch):
     """Also where they are ended aside, after the look is told."""
-    script("tr-ffffffffffff-a1")
+    script("tr-dddddddddddd-a1")
     monkeypatch.setattr(processes, "_signal", lambda _send: None)
     monkeypatch.setattr(processes, "KILL_SECONDS", 0.1)
     monkeypatch.setattr(clearing, "KILL_GRACE_SECONDS", 0.1)
@@ -94,7 +94,7 @@ def test_processes_that_live_on_are_no_success(here: Platform, runs: Any, script
     report = reconciled(here, runs, aside=works.append)
     assert report.failed == []
     works[0]()
-    assert [one.finding.subject for one in report.failed] == ["tr-ffffffffffff-a1"]
+    assert [one.finding.subject for one in report.failed] == ["tr-dddddddddddd-a1"]
 
 
 def test_what_was_not_tidied_is_not_put_right(here: Platform, granted: Granted, runs: Any, monkeypatch: Any):

@@ -16,7 +16,7 @@ from blocks.tracking.open_runs import OpenRun
 from flows.reconcile.identity import FILE, disagreement
 from tests.flows.reconcile.conftest import Granted, all_written, reconciled
 
-GONE = "tr-ffffffffffff"
+GONE = "tr-cccccccccccc"
 
 
 @pytest.fixture

@@ -140,8 +140,8 @@ def test_data_behind_a_link_stays(here: Platform, runs: Any, tmp_path: Path):
 
 def test_where_something_still_runs_nothing_goes(here: Platform, runs: Any, script: Any):
     """Whoever started it: it may still write there."""
-    folder = filled(here.settings.home / "work" / f"{GONE}-a1")
-    process = script(f"{GONE}-a1", EMF_HOME="/elsewhere")
+    folder = filled(here.settings.home / "work" / "tr-aaaaaaaaaaaa-a1")
+    process = script("tr-aaaaaaaaaaaa-a1", EMF_HOME="/elsewhere")
     assert removed(here, runs) == []
     process.kill()
     process.wait(10)

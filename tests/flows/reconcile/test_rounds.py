@@ -22,7 +22,7 @@ from flows.reconcile.tidy import untidy
 from tests.flows.reconcile.conftest import FakeRuns, Granted, left_long_ago, reconciled, repairs
 
 T = TrainingState
-GONE = "tr-ffffffffffff"
+GONE = "tr-bbbbbbbbbbbb"
 
 
 def everything_wrong(here: Platform, runs: FakeRuns, granted: Granted, make: Callable[..., str], script: Any) -> None:
