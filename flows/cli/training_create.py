@@ -85,8 +85,12 @@ def _request_file(file: Path | None) -> dict[str, Any]:
         return {}
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Refused([Fault("file", str(file), f"cannot be read: {error}", "Give YAML or JSON.")]) from error
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror or error}"
+        raise Refused([Fault("file", str(file), problem, "Name a file with the request.")]) from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        problem = f"is neither YAML nor JSON: {' '.join(str(error).split())}"
+        raise Refused([Fault("file", str(file), problem, "Correct it there.")]) from error
     if not isinstance(found, dict):
         raise Refused([Fault("file", str(file), "holds no fields and values", "Write name: …, experiment: …")])
     return {str(key): value for key, value in found.items()}  # pyright: ignore

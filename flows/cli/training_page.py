@@ -59,11 +59,20 @@ def _request(found: dict[str, Any]) -> list[tuple[str, Cell]]:
         ("hyperparameters", _pairs(request["hyperparameters"])),
         ("data sets", "\n".join(f"{data['name']}: {data['path']}" for data in request["data_sets"])),
         ("image", found["image"]),
-        ("instances", f"{request['instance_count']} × {found['instance_type']}"),
+        ("instances", f"{request['instance_count']} × {found['instance_type']}{_torchrun(request)}"),
         ("output path", request["output_path"]),
         ("checkpoint path", request["checkpoint_path"]),
         ("checkpoints kept", str(request.get("checkpoints_kept", "")) if request["checkpoint_path"] else ""),
     ]
+
+
+def _torchrun(request: dict[str, Any]) -> str:
+    processes = request.get("processes_per_node", 1)
+    return (
+        f", torchrun with {processes} process{'es' if processes > 1 else ''} on each"
+        if request.get("use_torchrun")
+        else ""
+    )
 
 
 def _results(found: dict[str, Any]) -> list[tuple[str, Cell]]:

@@ -93,7 +93,7 @@ def warnings(spec: TrainingSpec) -> list[str]:
     if spec.instance_count == 1:
         return []
     kept = "the model and TensorBoard's files are taken from instance 0 alone"
-    others = f"what the script writes there on the other {spec.instance_count - 1} is not kept"
+    others = "what the script writes there on the others is not kept"
     return [f"{kept}; {others}. Checkpoints are kept of all."]
 
 

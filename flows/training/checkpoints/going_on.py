@@ -35,7 +35,7 @@ def go_on(
         from_where = "starts from the beginning: there is no checkpoint that is whole"
     lost = attempt.seconds_lost or 0.0
     after = " after it" if made is not None else ""
-    cost = f"; {duration(lost)} of training{after} are lost" if attempt.number > 1 else ""
+    cost = f"; it costs {duration(lost)} of training{after}" if attempt.number > 1 else ""
     note(session, attempt.training, f"Attempt {attempt.number} {from_where}{cost}.")
     if differs:
         note(session, attempt.training, f"Warning: {path} was made under other conditions: {'; '.join(differs)}.")

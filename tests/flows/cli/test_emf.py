@@ -193,7 +193,12 @@ def test_following_ends_with_the_training(emf: Emf, here: Platform, make: Callab
         (["storage", "list", "obs://other.host/container/x"], 1, "has no keys for the object store"),
         (["training", "create", "--tag", "red"], 2, "tag ('red'): has no =. Write key=value."),
         (["training", "create", "--hp", "a=1", "--hp", "a=2"], 2, "'a' is given twice"),
-        (["training", "create", "--file", "/nowhere/request.yaml"], 2, "cannot be read"),
+        (
+            ["training", "create", "--file", "/nowhere/request.yaml"],
+            2,
+            "cannot be read: No such file or directory. Name",
+        ),
+        (["training", "create", "--file", "/dev/null/x"], 2, "cannot be read: Not a directory"),
         (["training", "copy", "x", "--set", "name"], 2, "has no ="),
         (["training", "list", "--state", "complte"], 2, "Did you mean `COMPLETE`?"),
         (["training", "list", "--experiment", "typo"], 2, "there is no such experiment"),
@@ -233,6 +238,17 @@ def test_a_program_gets_its_faults_as_json(emf: Emf, arguments: list[str], code:
     assert {fault["field"]: fault["value"] for fault in told["faults"]} == fields
     assert all(fault["problem"] and fault["remedy"] for fault in told["faults"])
     assert told["error"] == err.removesuffix("\n")
+
+
+@pytest.mark.parametrize("text", [b"name: [a,\n", b"name: \xff\n"])
+def test_a_file_that_cannot_be_understood_says_where(emf: Emf, tmp_path: Path, text: bytes):
+    """On one line, without the marks of a program's text."""
+    (tmp_path / "request.yaml").write_bytes(text)
+    code, _, err = emf("training", "create", "--file", str(tmp_path / "request.yaml"))
+    told = re.sub(r"\s+", " ", err)
+    assert code == 2
+    assert "is neither YAML nor JSON: " in told
+    assert "\\n" not in told
 
 
 def test_every_fault_of_a_request_comes_at_once(emf: Emf, tmp_path: Path):

@@ -209,7 +209,7 @@ def test_several_instances_are_told_whose_files_are_kept():
     assert warnings(parse(GOOD)) == []
     (told,) = warnings(parse(GOOD | {"instance_count": 4}))
     assert "instance 0 alone" in told
-    assert "the other 3 is not kept" in told
+    assert "on the others is not kept" in told
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from blocks.records import checkpoints, trainings
 from blocks.records.tables import now
 from flows.training.checkpoints.going_on import go_on
 
-FROM_THE_THIRD = "Attempt 2 goes on from checkpoint 3 of attempt 1; 3 min 10 s of training after it are lost."
+FROM_THE_THIRD = "Attempt 2 goes on from checkpoint 3 of attempt 1; it costs 3 min 10 s of training after it."
 FROM_THE_BEGINNING = (
-    "Attempt 2 starts from the beginning: there is no checkpoint that is whole; 1 h 2 min of training are lost."
+    "Attempt 2 starts from the beginning: there is no checkpoint that is whole; it costs 1 h 2 min of training."
 )
 
 
@@ -36,7 +36,7 @@ FROM_THE_BEGINNING = (
             {"is_verified": False},
             [
                 "Attempt 2 goes on from the checkpoint file:///mine, unverified: it carries no manifest of ours; "
-                "1 h 2 min of training are lost."
+                "it costs 1 h 2 min of training."
             ],
         ),
         (
