@@ -56,7 +56,7 @@ def test_seen_while_it_runs(tmp_path: Path, log: InstanceLog) -> None:
     program = "import sys, time; print('first', flush=True); print('half', end='', flush=True); sys.stdin.read()"
     script = Script(f"import time\n{program.replace('sys.stdin.read()', 'time.sleep(600)')}", log)
     deadline = time.monotonic() + 15
-    while len(stored(tmp_path)) < 2:
+    while len(stored(tmp_path)) < 2 or len(script.shown) < 2:  # shown once it is stored
         assert time.monotonic() < deadline
         time.sleep(0.05)
     first, half = stored(tmp_path)

@@ -243,8 +243,9 @@ def test_a_launcher_that_hangs_once_its_script_has_ended_is_killed(
 
     def hang() -> None:
         for child in psutil.Process().children():
-            if "launcher" in " ".join(child.cmdline()):
-                child.suspend()
+            with suppress(psutil.Error):  # another child is just ending
+                if "launcher" in " ".join(child.cmdline()):
+                    child.suspend()
 
     evidence = launched(one, echo, failed=hang).evidence
     for left in psutil.process_iter():
