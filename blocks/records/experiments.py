@@ -1,7 +1,6 @@
 """Experiments in the records: find, list, record, delete."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -50,10 +49,10 @@ def trainings_of(session: Session, experiment: Experiment) -> Sequence[Training]
     return session.scalars(query).unique().all()
 
 
-def being_created_since(session: Session, moment: datetime) -> Sequence[Experiment]:
-    """Return the experiments whose creation began before a moment and has not ended."""
+def being_created(session: Session) -> Sequence[Experiment]:
+    """Return the experiments whose creation has not ended."""
     creating = (ExperimentState.CREATE_REQUESTED, ExperimentState.CREATE_IN_PROGRESS)
-    query = select(Experiment).where(Experiment.state.in_(creating), Experiment.changed_at < moment)
+    query = select(Experiment).where(Experiment.state.in_(creating))
     return session.scalars(query).all()
 
 

@@ -43,7 +43,8 @@ class Count(BaseSubscriber):
         """Count nothing for this file: it is to be transferred again."""
         with self._lock:
             done, self._done = self._done, 0
-        self._meter.add(-done)
+        if done:  # where nothing came, nothing has moved
+            self._meter.add(-done)
 
 
 @dataclass(frozen=True)

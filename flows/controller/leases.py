@@ -101,7 +101,7 @@ class Leases:
         """Submit `train` for every lease that has no run yet, as long as not too many are starting.
 
         Raises:
-            Temporary: the first for which Prefect did not answer; it holds up none of the others.
+            Temporary: the first for which Prefect did not answer; after a few such the others wait for the next round.
         """
         with self.platform.records.reading() as session:
             unclaimed = survey.unclaimed(session)

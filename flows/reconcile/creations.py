@@ -4,7 +4,7 @@ Like silence, their standing still counts from when somebody listened: no clock 
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from blocks.platform import Platform
@@ -17,17 +17,18 @@ from flows.reconcile.findings import Finding, Repair
 from flows.reconcile.hearing import Hearing
 
 CREATION = timedelta(minutes=5)
-EVER = datetime.max.replace(tzinfo=UTC)  # whatever the clock showed when they began
 CREATING = (ExperimentState.CREATE_REQUESTED, ExperimentState.CREATE_IN_PROGRESS)
 
 
 def interrupted(platform: Platform, hearing: Hearing) -> Iterator[Difference]:
     """Return the creations that have not moved for minutes."""
     with platform.records.reading() as session:
-        creating = experiments.being_created_since(session, EVER)
+        creating = experiments.being_created(session)
     hearing = hearing.at(now())
+    # It is the records that tell of it: where no controller listens, they do all the same.
+    standing = hearing.silence if hearing.since else hearing.age
     for row in creating:
-        if hearing.silence(row.changed_at) <= CREATION:
+        if standing(row.changed_at) <= CREATION:
             continue
         what = f"the creation of the experiment {row.name} has not gone on since {row.changed_at:%Y-%m-%d %H:%M} UTC"
         yield Difference(Finding(row.id, Repair.FAIL, what), partial(_fail, platform, row.id, row.changed_at))

@@ -30,7 +30,7 @@ from flows.reconcile.findings import Finding, Repair
 from flows.reconcile.in_turn import InTurn
 from flows.reconcile.keeping import keep, warn
 from flows.training.assignment import work_folder
-from flows.training.instances.permissions import open_up
+from flows.training.instances.permissions import let_in, open_up
 
 PATIENCE_SECONDS = 3600.0  # how long a place that is away, or refuses, is tried: the folder takes room
 TIDIED = ".tidied"  # how the name of a folder ends of which all is kept
@@ -129,6 +129,7 @@ def _clear(platform: Platform, attempt_id: str, beside: Collection[Path], *, is_
     with _at_work_on(beside) as mine:
         if not mine or not folder.is_dir():  # another is at it, or is done with it
             return False
+        open_up(folder)
         keep(platform, attempt_id, is_last_try=is_last_try)
         tidied = folder.rename(folder.with_name(f"{attempt_id}{TIDIED}"))
     if not _remove(tidied):
@@ -144,7 +145,7 @@ def _at_work_on(folders: Collection[Path]) -> Generator[bool]:
     Who keeps what one of them left forgets what the records do not know of the others: that may just be on its way.
     """
     for folder in folders:
-        open_up(folder)  # a script may have closed it, and be dead
+        let_in(folder)  # a script may have closed it, and be dead
     with ExitStack() as stack:
         yield all(stack.enter_context(at_work(folder)) for folder in folders if folder.is_dir())
 

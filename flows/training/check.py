@@ -20,7 +20,7 @@ from flows.faults import Fault, Refused
 from flows.names import composed, lookup_faults, path_problem
 from flows.training import arguments, data_size
 from flows.training.assignment import checkpoint_root
-from flows.training.checkpoints.checkpoint import OWN_CHECKPOINT, is_committed, newest_committed
+from flows.training.checkpoints.checkpoint import OF_ALL, OWN_CHECKPOINT, is_committed, newest_committed
 from flows.training.checkpoints.manifest import UNCOMMITTED
 from flows.training.fields import request_key_faults
 from flows.training.spec import TrainingSpec, catalogue_faults, parse, request_faults, whole_number
@@ -128,16 +128,15 @@ def _place_faults(platform: Platform, raw: Mapping[str, object]) -> list[Fault]:
 def _uncommitted(platform: Platform, places: Sequence[access.Wanted]) -> list[Fault]:
     """Return what is wrong with a checkpoint of another training that is to be gone on from."""
     given = [one for one in places if one.field == "checkpoint_path" and not one.write]
-    given = [one for one in given if checkpoint_root(one.path).rstrip("/") != one.path.rstrip("/")]  # and not a copy
     faults: list[Fault] = []
     for one in given:
         try:
             place = parse_path(one.path, DERIVED_LIMIT)
-            if OWN_CHECKPOINT.search(one.path) is None:
+            if OF_ALL.search(one.path):
                 newest = newest_committed(platform.storage, place)
                 problem = "is the folder of all checkpoints of a training, and not one of them"
                 faults.append(Fault(one.field, one.path, problem, f"The newest is {newest}." if newest else NONE_THERE))
-            elif not is_committed(platform.storage, place):
+            elif OWN_CHECKPOINT.search(one.path) and not is_committed(platform.storage, place):
                 faults.append(Fault(one.field, one.path, UNCOMMITTED, "Name one that `emf training show` lists."))
         except StorageError as error:
             faults.append(Fault(one.field, one.path, error.problem.rstrip("."), error.remedy))

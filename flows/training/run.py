@@ -37,7 +37,7 @@ from flows.training.instances.contract import Rank
 from flows.training.instances.door import Door, DoorClosed, GivenUp
 from flows.training.instances.gang import is_success, run_together
 from flows.training.instances.instance import Instance, Interrupted, ScriptLog, StepFailed
-from flows.training.instances.kept import keep, kept_folder
+from flows.training.instances.kept import is_kept, keep
 from flows.training.instances.model import marker
 from flows.training.instances.resume import bring_checkpoint
 
@@ -97,7 +97,7 @@ def run_to_end(instances: Sequence[Instance]) -> Evidence:
     first = instances[0]
     if first.assignment.before:  # who reads the log from above sees why it begins again
         first.log.say(f"attempt {first.assignment.number} begins; {first.assignment.before}")
-    if kept_folder(settings.home(), first.assignment.training_id).is_dir():
+    if is_kept(settings.home(), first.assignment.training_id):
         first.say("the script ended with exit code 0 in an earlier attempt; only its model is put in its place")
         return Evidence(Cause.EXIT, exit_code=0)
     python = prepare_image(first)

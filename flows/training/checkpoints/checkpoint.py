@@ -38,6 +38,8 @@ OWN_FOLDER = re.compile(r"tr-[0-9a-f]{12}/")
 """What the platform itself puts below a checkpoint path: a folder a training."""
 OWN_CHECKPOINT = re.compile(OWN_FOLDER.pattern + r"attempt-[0-9]+/checkpoint-[0-9]+/*$")
 """How the path of one of the platform's own checkpoints ends."""
+OF_ALL = re.compile(r"(?:^|/)tr-[0-9a-f]{12}(?:/attempt-[0-9]+)?/*$")
+"""How the path of the folder of all checkpoints of a training, or of one of its attempts, ends."""
 MARKER = re.compile(OWN_FOLDER.pattern + r"attempt-(?P<attempt>[0-9]+)/checkpoint-(?P<number>[0-9]+)\.committed$")
 
 

@@ -14,7 +14,7 @@ from blocks.storage.store import Progress
 from flows.training.checkpoints.checkpoint import Committed, Known, commit, forget, manifest_of
 from flows.training.checkpoints.manifest import Manifest, are_same
 from flows.training.checkpoints.provenance import Provenance
-from flows.training.checkpoints.snapshot import Part, Signature, look_at, snapshot, written_at
+from flows.training.checkpoints.snapshot import SHARE_OF_DISK, Part, Signature, look_at, snapshot, written_at
 from flows.training.whole import discard
 
 STILL_SECONDS = 1.0
@@ -132,12 +132,13 @@ class Keeper:
         self._tell_all()
         current = look_at(self._parts).files
         is_new = bool(current) and current != self._committed
-        done = self._commit() if is_new and (is_whole or current == self._rested) else None
+        # Nobody writes any more who would need some room of the disk meanwhile.
+        done = self._commit(share=1.0) if is_new and (is_whole or current == self._rested) else None
         self._forget_old()
         return done
 
-    def _commit(self) -> Committed | None:
-        taken = snapshot(self._parts, self._copy)
+    def _commit(self, share: float = SHARE_OF_DISK) -> Committed | None:
+        taken = snapshot(self._parts, self._copy, share=share)
         if taken is None:
             return None
         manifest = self._manifest(written_at(taken.files, self._committed, self._was_kept_at))

@@ -91,22 +91,27 @@ def written_at(files: Signature, kept: Signature, after: datetime) -> datetime:
     return datetime.fromtimestamp(min(max(newest, after.timestamp()), datetime.now(UTC).timestamp()), UTC)
 
 
-def snapshot(parts: Sequence[Part], into: Path) -> Look | None:
+def snapshot(parts: Sequence[Part], into: Path, *, share: float = SHARE_OF_DISK) -> Look | None:
     """Copy all parts as a whole and return what was copied; None, and no copy, where anything moved meanwhile.
 
     What lies at `into` is whole, whenever one is killed.
 
+    Args:
+        parts: whose files.
+        into: the copy; what lay there before goes, once it is known that there is room.
+        share: of what is free on the disk, which the copy may take.
+
     Raises:
-        NoSpace: the copy would take nearly all that is left of the disk; nothing was written.
+        NoSpace: it would take more; what lay at `into` is still there.
         OSError: the disk refused it.
     """
     coming = into.with_name(f"{into.name}.coming")
-    discard(into)
     shutil.rmtree(coming, ignore_errors=True)
-    coming.mkdir(parents=True)
     before = look_at(parts)
+    _make_sure_of_room(before.files, into, share)
+    discard(into)
+    coming.mkdir(parents=True)
     try:
-        _make_sure_of_room(before.files, coming)
         for source, name in _sources(parts, before.files):
             target = coming / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -122,12 +127,14 @@ def snapshot(parts: Sequence[Part], into: Path) -> Look | None:
     return None
 
 
-def _make_sure_of_room(files: Signature, folder: Path) -> None:
-    needed, free = sum(size for size, _ in files.values()), shutil.disk_usage(folder).free
-    if needed > SHARE_OF_DISK * free:
+def _make_sure_of_room(files: Signature, into: Path, share: float) -> None:
+    needed, replaced = (sum(size for size, _ in there.values()) for there in (files, signature(into)))
+    into.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(into.parent).free + replaced
+    if needed > share * free:
         raise NoSpace(
-            f"A copy of the checkpoint has {needed} bytes, and the disk of {folder.parent} only {free} free.",
-            "Free or add space: a tenth of what is free is left to others.",
+            f"A copy of the checkpoint has {needed} bytes, and the disk of {into.parent} has room for {free}.",
+            f"Free or add space: it may take {share:.0%} of that.",
         )
 
 

@@ -13,27 +13,55 @@ from flows.training.instances.instance import Instance
 from flows.training.instances.permissions import open_up
 from flows.training.whole import discard, put
 
+ENDED = "model.ended-"
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
 
 def kept_folder(home: Path, training_id: str) -> Path:
     """Return where a training's model is kept on this machine until it has reached its place."""
     return home / "kept" / training_id / "model"
 
 
+def is_kept(home: Path, training_id: str) -> bool:
+    """Say whether a model is kept there: its script has ended well."""
+    folder = kept_folder(home, training_id)
+    return folder.is_dir() or _ended(folder).is_dir()
+
+
 def keep(instance: Instance, home: Path) -> Path:
     """Move the model out of the attempt's folder and return where it is; again, it is there already.
+
+    It is out of the attempt's folder at once, so that from there no kill costs it; what the disk does not have yet only
+    the end of the machine can take.
 
     Raises:
         OSError: it cannot be moved; it is whole where it was.
     """
     left, folder = instance.folders.model, kept_folder(home, instance.assignment.training_id)
+    ended = _ended(folder)
     if left.is_dir():
         open_up(left)
         make_links_relative(left)
-        discard(folder)  # of an attempt that was given up: this one's counts
-        move_whole(left, folder)
+        for old in list(folder.parent.glob(f"{folder.name}*")):  # of an attempt that was given up: this one's counts
+            discard(old)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            left.rename(ended)
+        except OSError:
+            move_whole(left, folder)
+    if ended.is_dir():
+        try:
+            put(ended, folder)
+        except OSError:
+            folder = ended  # the disk is not well: it may still be sent from here
     folder.mkdir(parents=True, exist_ok=True)
     instance.root.mkdir(parents=True, exist_ok=True)  # the note that this attempt is still to be tidied
     return folder
+
+
+def _ended(folder: Path) -> Path:
+    """Return where a model lies until the disk has all of it: another start of the machine does not know of it."""
+    return folder.with_name(f"{ENDED}{BOOT.read_text().strip()}")
 
 
 def move_whole(source: Path, target: Path) -> None:

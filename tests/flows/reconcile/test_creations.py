@@ -50,6 +50,14 @@ def test_a_clock_that_is_set_fails_no_creation_in_flight(
     assert found == ({row.id: Repair.FAIL} if is_failed else {})
 
 
+def test_an_interrupted_creation_is_found_without_the_controller(here: Platform, runs: Any):
+    """The records tell of it: nobody has to listen."""
+    with here.records.writing() as session:
+        row = experiments.record(session, "group", "", {})
+        row.changed_at = now() - timedelta(hours=1)
+    assert repairs(reconciled(here, runs, listening_since=None)) == {row.id: Repair.FAIL}
+
+
 def test_a_creation_that_goes_on_since_the_look_is_left_alone(
     here: Platform, runs: Any, monkeypatch: pytest.MonkeyPatch
 ):
@@ -57,7 +65,7 @@ def test_a_creation_that_goes_on_since_the_look_is_left_alone(
     with here.records.writing() as session:
         row = experiments.record(session, "group", "", {})
         row.changed_at = now() - timedelta(hours=1)
-    look = experiments.being_created_since
+    look = experiments.being_created
 
     def going_on(*given: Any) -> Any:
         found = look(*given)
@@ -65,7 +73,7 @@ def test_a_creation_that_goes_on_since_the_look_is_left_alone(
             transition(session, experiments.find(session, "group"), ExperimentState.CREATE_IN_PROGRESS)
         return found
 
-    monkeypatch.setattr(experiments, "being_created_since", going_on)
+    monkeypatch.setattr(experiments, "being_created", going_on)
     assert repairs(reconciled(here, runs)) == {row.id: Repair.FAIL}
     with here.records.reading() as session:
         assert experiments.find(session, "group").state == ExperimentState.CREATE_IN_PROGRESS

@@ -361,3 +361,14 @@ def test_which_checkpoint_of_a_training_is_meant_must_be_said(
     (fault,) = refusal.value.faults
     assert "not one of them" in fault.problem
     assert fault.remedy == f"The newest is file://{theirs}/{newest}."
+
+
+@pytest.mark.parametrize("below", ["attempt-1/kept/", "attempt-1/checkpoint-2/instance-0", "mine"])
+def test_what_else_lies_in_a_trainings_folder_may_be_gone_on_from(
+    here: Platform, places: dict[str, Any], root: Path, below: str
+):
+    """A checkpoint that a person sent there from this machine, say, needs no marker: it is as the person left it."""
+    path = root / "checkpoints" / "tr-0123456789ab" / below
+    path.mkdir(parents=True)
+    (path / "model.pt").write_text("weights")
+    check(here, places | {"checkpoint_path": f"file://{path}"}, TWO_CORES)

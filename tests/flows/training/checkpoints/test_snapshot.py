@@ -144,6 +144,11 @@ def test_a_copy_for_which_there_is_no_room_is_not_begun(folder: Path, tmp_path: 
     with pytest.raises(NoSpace, match="95 bytes"):
         snapshot([Part(folder)], tmp_path / "copy")
     assert list(tmp_path.glob("copy*")) == []
+    assert snapshot([Part(folder)], tmp_path / "copy", share=1.0)  # the scripts have ended
+    fill(folder, {"a": b"2" * 250})
+    with pytest.raises(NoSpace):
+        snapshot([Part(folder)], tmp_path / "copy", share=1.0)
+    assert content(tmp_path / "copy") == {"a": b"1" * 95}  # what is whole goes only for what can be
 
 
 def test_a_copy_that_found_no_room_leaves_none_of_it(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

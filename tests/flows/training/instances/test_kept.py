@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from blocks.platform import Platform
+from flows.training import whole
+from flows.training.instances import kept
 from flows.training.instances.instance import Instance
-from flows.training.instances.kept import keep, make_links_relative
+from flows.training.instances.kept import is_kept, keep, make_links_relative
 from tests.flows.training.folders import fill, give_away, texts
 
 
@@ -22,6 +24,44 @@ def test_a_model_outlives_its_attempt(here: Platform, instance: Callable[..., In
     assert texts(folder) == {"a.pt": "a", "deep/b.pt": "b"}
     assert one.root.is_dir()
     assert not one.folders.model.exists()
+
+
+def test_a_kill_costs_no_model_that_the_disk_does_not_have_yet(
+    here: Platform, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
+):
+    """While that is waited for it is out of the attempt's folder already, and counts; not after the machine's end."""
+    one, home = instance(), here.settings.home
+    fill(one.folders.model, {"a.pt": b"a"})
+
+    def killed(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(whole.os, "fsync", killed)
+    with pytest.raises(KeyboardInterrupt):
+        keep(one, home)
+    monkeypatch.undo()
+    assert is_kept(home, one.assignment.training_id)
+    assert not one.folders.model.exists()
+    (boot := home / "boot_id").write_text("another\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "BOOT", boot)
+        assert not is_kept(home, one.assignment.training_id)
+    assert texts(keep(one, home)) == {"a.pt": "a"}
+    assert [path.name for path in (home / "kept" / one.assignment.training_id).iterdir()] == ["model"]
+
+
+def test_a_disk_that_is_not_well_keeps_nobody_from_sending(
+    here: Platform, instance: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
+):
+    """The model is whole, although its disk does not say that it has it."""
+    one, home = instance(), here.settings.home
+    fill(one.folders.model, {"a.pt": b"a"})
+
+    def fails(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(whole.os, "fsync", fails)
+    assert texts(keep(one, home)) == texts(keep(one, home)) == {"a.pt": "a"}
 
 
 def test_a_later_attempts_model_takes_its_place(here: Platform, instance: Callable[..., Instance]):
