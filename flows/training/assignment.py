@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.storage.location import DERIVED_LIMIT, parse
-from flows.training.checkpoints.checkpoint import OWN_FOLDER
+from flows.training.checkpoints.paths import OWN_FOLDER
 from flows.training.spec import TrainingSpec
 
 

@@ -1,6 +1,5 @@
 """Everything that can be said against a request before it is recorded: all of it at once, with nothing made."""
 
-import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ from flows.faults import Fault, Refused
 from flows.names import composed, lookup_faults, path_problem
 from flows.training import arguments, data_size
 from flows.training.assignment import checkpoint_root
-from flows.training.checkpoints.checkpoint import OF_ALL, OWN_CHECKPOINT, is_committed, newest_committed
+from flows.training.checkpoints.checkpoint import is_committed, newest_committed
 from flows.training.checkpoints.manifest import UNCOMMITTED
+from flows.training.checkpoints.paths import LIKE_ONE_OF_OURS, OF_ALL, OWN_CHECKPOINT
 from flows.training.fields import request_key_faults
 from flows.training.spec import TrainingSpec, catalogue_faults, parse, request_faults, whole_number
 from flows.training.spec import warnings as spec_warnings
@@ -29,7 +29,6 @@ from flows.training.spec import warnings as spec_warnings
 SOURCE_BYTES = 1 << 20
 COUNT_SECONDS = 10.0  # for the sizes of all data sets together: a list of a million objects is a thousand requests
 FILES_LOOKED_AT = 1000
-LIKE_ONE_OF_OURS = re.compile(r"/attempt-[0-9]+/checkpoint-[0-9]+/*$")  # what is named so is meant to be gone on from
 NONE_THERE = "None that counts is there: leave the path out, or name another."
 
 

@@ -8,7 +8,6 @@ one manifest and one marker: it is there when every instance's part is.
 
 import contextlib
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,16 +30,9 @@ from flows.training.checkpoints.manifest import (
     share_of,
     verify,
 )
+from flows.training.checkpoints.paths import MARKER, OWN_CHECKPOINT, OWN_FOLDER
 from flows.training.checkpoints.provenance import Provenance
 from flows.training.checkpoints.snapshot import Part, prefix_of
-
-OWN_FOLDER = re.compile(r"tr-[0-9a-f]{12}/")
-"""What the platform itself puts below a checkpoint path: a folder a training."""
-OWN_CHECKPOINT = re.compile(OWN_FOLDER.pattern + r"attempt-[0-9]+/checkpoint-[0-9]+/*$")
-"""How the path of one of the platform's own checkpoints ends."""
-OF_ALL = re.compile(r"(?:^|/)tr-[0-9a-f]{12}(?:/attempt-[0-9]+)?/*$")
-"""How the path of the folder of all checkpoints of a training, or of one of its attempts, ends."""
-MARKER = re.compile(OWN_FOLDER.pattern + r"attempt-(?P<attempt>[0-9]+)/checkpoint-(?P<number>[0-9]+)\.committed$")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 Called for attempts that have ended and of which nothing runs any more, before their folders are removed.
 """
 
-import re
 from collections.abc import Sequence
 
 from blocks.platform import Platform
@@ -16,13 +15,13 @@ from blocks.storage.storage import Storage
 from flows.training.assignment import checkpoints_of, folder_of, output_of, work_folder
 from flows.training.checkpoints.checkpoint import Committed, Known, commit, forget, manifest_of
 from flows.training.checkpoints.manifest import Damaged, are_same, read_manifest
+from flows.training.checkpoints.paths import NUMBERED
 from flows.training.checkpoints.snapshot import Part, look_at, written_at
 from flows.training.checkpoints.start import copy_folder, part_of, read_start
 from flows.training.instances.model import marker
 from flows.training.spec import TrainingSpec
 
 ALL = 10**6  # more than any training keeps
-CHECKPOINT = re.compile(r"attempt-(?P<attempt>[0-9]+)/checkpoint-[0-9]+")
 
 
 def withdraw_model(platform: Platform, attempt_id: str) -> None:
@@ -181,5 +180,5 @@ def _forget_unknown(platform: Platform, storage: Storage, attempt: Attempt) -> N
 def _there(storage: Storage, root: str) -> set[tuple[int, str]]:
     """Return the checkpoints of which anything lies in a training's folder: the number of the attempt, and the path."""
     keys = (entry.key for entry in storage.entries(parse(f"{root}/", DERIVED_LIMIT)))
-    found = filter(None, map(CHECKPOINT.match, keys))
+    found = filter(None, map(NUMBERED.match, keys))
     return {(int(one["attempt"]), f"{root}/{one.group()}") for one in found}

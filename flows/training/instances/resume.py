@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from blocks.storage.errors import NotFound
 from blocks.storage.location import DERIVED_LIMIT, parse
 from blocks.storage.os_errors import os_faults
-from flows.training.checkpoints.checkpoint import OWN_FOLDER, Fetched, Known, fetch, fetch_committed
+from flows.training.checkpoints.checkpoint import Fetched, Known, fetch, fetch_committed
 from flows.training.checkpoints.manifest import Damaged, Manifest
+from flows.training.checkpoints.paths import OWN_FOLDER
 from flows.training.checkpoints.provenance import differences
 from flows.training.checkpoints.snapshot import signature
 from flows.training.checkpoints.start import Start

@@ -1,7 +1,6 @@
 """What ended attempts leave: kept where it is worth it, withdrawn where it must not count, then removed."""
 
 import errno
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ from flows.reconcile.tidy import PATIENCE_SECONDS, tidy
 from flows.training.checkpoints.start import copy_folder
 from tests.flows.conftest import checkpoint_folder
 from tests.flows.reconcile.conftest import Clock
-from tests.flows.training.folders import texts
+from tests.flows.training.folders import give_away, texts
 
 T = TrainingState
 Ended = Callable[..., str]
@@ -224,15 +223,6 @@ def test_what_cannot_be_removed_is_told_once(here: Platform, ended: Ended, monke
     monkeypatch.undo()
     tidy(here)
     assert list((here.settings.home / "work").iterdir()) == []
-
-
-def give_away(root: Path) -> None:
-    """Give a test's folders to the user that `unprivileged` becomes, and let it reach them."""
-    if os.geteuid() == 0:
-        for path in (root, *root.rglob("*")):
-            os.chown(path, 65534, 65534, follow_symlinks=False)
-        for above in (one for one in root.parents if one.stat().st_mode & 0o055 != 0o055):
-            above.chmod(0o755)
 
 
 def last_event(here: Platform, attempt_id: str) -> str:

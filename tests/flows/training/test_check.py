@@ -372,3 +372,11 @@ def test_what_else_lies_in_a_trainings_folder_may_be_gone_on_from(
     path.mkdir(parents=True)
     (path / "model.pt").write_text("weights")
     check(here, places | {"checkpoint_path": f"file://{path}"}, TWO_CORES)
+
+
+def test_a_folder_that_only_ends_like_a_trainings_is_a_persons(here: Platform, places: dict[str, Any], root: Path):
+    """Nothing of ours is named so: no marker is asked for."""
+    path = root / "checkpoints" / "my-tr-0123456789ab" / "attempt-1" / "checkpoint-2"
+    path.mkdir(parents=True)
+    (path / "model.pt").write_text("weights")
+    check(here, places | {"checkpoint_path": f"file://{path}"}, TWO_CORES)
