@@ -20,7 +20,7 @@ from flows.experiment import board as experiment_board
 from flows.experiment import reading as experiments
 from flows.forms import Forms
 from flows.reconcile import board as reconcile_board
-from flows.reconcile.report import Line, repaired
+from flows.reconcile.report import Line, Report, repaired
 from flows.training import board as training_board
 from flows.training import reading as trainings
 
@@ -37,6 +37,7 @@ class Boards:
         self.platform, self.forms = platform, Forms(platform.settings)
         self.pulse = pulse or Pulse()
         self._repaired: Sequence[Line] = []
+        self._thorough: Report | None = None
         self._looks: Mapping[str, dict[str, Any]] = {}
         self._look_told_at = -LOOK_SECONDS
         self._shown: dict[str, str] = {}
@@ -74,8 +75,9 @@ class Boards:
     def _reconcile(self) -> str:
         repairs, moment = repaired(self.platform), time.monotonic()
         # The last look is told now and then, and beside what it repaired: else the board would be written all the time.
-        if repairs != self._repaired or moment - self._look_told_at >= LOOK_SECONDS or not self._looks:
-            self._repaired, self._look_told_at = repairs, moment
+        is_due = moment - self._look_told_at >= LOOK_SECONDS or not self._looks
+        if is_due or repairs != self._repaired or self.pulse.thorough is not self._thorough:
+            self._repaired, self._look_told_at, self._thorough = repairs, moment, self.pulse.thorough
             looks = {"Last look": self.pulse.report, "Last thorough look": self.pulse.thorough}
             self._looks = {which: report.as_dict() for which, report in looks.items() if report}
         return reconcile_board.table(repairs, self._looks, self.forms)

@@ -130,12 +130,17 @@ def test_the_board_of_repairs_is_kept_current(
     assert "5 attempts looked at" in board_after(1, 5)
 
 
-def test_what_only_a_person_can_judge_stands_on_the_board(here: Platform, artifacts: FakeArtifacts):
+def test_what_only_a_person_can_judge_stands_on_the_board(
+    here: Platform, artifacts: FakeArtifacts, monkeypatch: pytest.MonkeyPatch
+):
     """It is found by a look that comes every few minutes, and stays there beside those that come every two seconds."""
     pulse = Pulse()
+    boards = Boards(here, pulse)
     pulse.report = Report(now(), 0.1, 4)
+    boards.publish()
     pulse.thorough = Report(now(), 0.3, 7, [Finding("/kept/tr-9", Repair.ASK, "look what it is")])
-    Boards(here, pulse).publish()
+    monkeypatch.setattr(publishing, "PAUSE_SECONDS", 0.0)
+    boards.publish()  # at once, not with the next look that is told
     text = artifacts.there["reconcile"][1]
     assert "Last look:" in text
     assert "4 attempts looked at" in text
