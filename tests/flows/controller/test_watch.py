@@ -23,6 +23,7 @@ from flows.reconcile.in_turn import LONGEST_PAUSE_SECONDS
 from flows.reconcile.report import Report
 from tests.flows.controller.conftest import FakeTracking, training
 from tests.flows.reconcile.conftest import Clock
+from tests.platform.deadlines import within
 
 T = TrainingState
 
@@ -242,14 +243,9 @@ def test_a_part_that_hangs_holds_up_only_what_needs_it(
     make(T.CREATE_REQUESTED)
     watch.start()
     try:
-        deadline = time.monotonic() + 20
-        while len(hanging) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        within(20, lambda: len(hanging) >= 2, "MLflow's and the boards' turn")
         attempt_id = f"{make()}-a1"
-        while not flow_run_of(here, attempt_id):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        within(20, lambda: flow_run_of(here, attempt_id), "its run")
         assert not is_over.is_set()
     finally:
         is_over.set()
@@ -295,10 +291,7 @@ def test_deaths_are_looked_for_all_the_time_and_what_was_left_now_and_then(
     monkeypatch.setattr(watching, "reconcile", reconcile)
     watch.start()
     try:
-        deadline = time.monotonic() + 20
-        while rounds.count(False) < 3 or True not in rounds:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        within(20, lambda: rounds.count(False) >= 3 and True in rounds, "a thorough look among the others")
     finally:
         watch.stop(within=10)
     assert rounds.count(True) == 1
@@ -354,10 +347,8 @@ def test_what_does_not_want_to_end_holds_up_no_round(here: Platform, watch: Watc
     watch.start()
     try:
         assert is_healing.wait(10)
-        training_id, deadline = make(), time.monotonic() + 10
-        while not training(here, training_id).attempts:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        training_id = make()
+        within(10, lambda: training(here, training_id).attempts, "its lease")
         assert not is_over.is_set()
     finally:
         is_over.set()
@@ -377,10 +368,7 @@ def test_what_takes_long_to_keep_holds_up_no_other(watch: Watch, monkeypatch: py
     monkeypatch.setattr(watching, "tidy", tidy)
     watch.start()
     try:
-        deadline = time.monotonic() + 20
-        while len(memories) < watching.TIDY_AT_ONCE:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        within(20, lambda: len(memories) >= watching.TIDY_AT_ONCE, "every loop's turn")
     finally:
         is_over.set()
         watch.stop(within=10)
