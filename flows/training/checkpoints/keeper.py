@@ -120,9 +120,7 @@ class Keeper:
         waits = due and moving < OPEN_SECONDS and self._is_being_written()
         if due and not waits and resting >= self._still:
             self._rested = current
-        done = self._commit() if due and not waits else None
-        self._forget_old()
-        return done
+        return self._commit() if due and not waits else None
 
     def finish(self, *, is_whole: bool = True) -> Committed | None:
         """Commit what the scripts left when they ended, if that is new.
@@ -133,9 +131,7 @@ class Keeper:
         current = look_at(self._parts).files
         is_new = bool(current) and current != self._committed
         # Nobody writes any more who would need some room of the disk meanwhile.
-        done = self._commit(share=1.0) if is_new and (is_whole or current == self._rested) else None
-        self._forget_old()
-        return done
+        return self._commit(share=1.0) if is_new and (is_whole or current == self._rested) else None
 
     def _commit(self, share: float = SHARE_OF_DISK) -> Committed | None:
         taken = snapshot(self._parts, self._copy, share=share)
@@ -173,8 +169,12 @@ class Keeper:
             made_from=self._of.made_from,
         )
 
-    def _forget_old(self) -> None:
-        """Delete all but the newest; one that could not be deleted is tried at the next look, after what is due."""
+    def forget_old(self) -> None:
+        """Delete all but the newest; what cannot be deleted now is tried when asked again, and no new one waits for it.
+
+        Raises:
+            blocks.storage.errors.StorageError: one could not be deleted.
+        """
         if len(self.kept) > self._of.keep:
             self._make_sure()
         while len(self.kept) > self._of.keep:

@@ -5,6 +5,9 @@ Called for attempts that have ended and of which nothing runs any more, before t
 
 from collections.abc import Sequence
 
+import structlog
+
+from blocks.errors import BlockError
 from blocks.platform import Platform
 from blocks.records import checkpoints, trainings
 from blocks.records.tables import Attempt, Training
@@ -22,6 +25,8 @@ from flows.training.instances.model import marker
 from flows.training.spec import TrainingSpec
 
 ALL = 10**6  # more than any training keeps
+
+log = structlog.get_logger("salvage")
 
 
 def withdraw_model(platform: Platform, attempt_id: str) -> None:
@@ -69,7 +74,12 @@ def salvage(platform: Platform, attempt_id: str) -> None:
         if training.state in TERMINAL:
             left.keep(left.parts, beside=True)
     if is_last:  # a later one may go on from any of them: what is too much goes when that one has ended
-        _forget_unknown(platform, left.storage, attempt)
+        try:
+            _forget_unknown(platform, left.storage, attempt)
+        except BlockError as error:
+            if training.state in TERMINAL:
+                raise
+            log.warning("deleted with what the next attempt leaves", attempt=attempt_id, error=str(error))
 
 
 class Left:

@@ -23,6 +23,9 @@ BACK_OFF_SECONDS = 10.0
 LAST_SECONDS = 120.0  # of tries, for what is left when the scripts have ended
 STALLED_SECONDS = 600.0  # in which nothing moves, after which a place that hangs is not waited for any more
 
+NOT_UPLOADED = "not uploaded"
+DOES_NOT = {"_forget": "an older checkpoint is still there"}  # what else a step that fails has not done
+
 
 class Uploads(threading.Thread):
     """Looks at the folders of an attempt's instances once a second, from the scripts' start to their end."""
@@ -76,7 +79,7 @@ class Uploads(threading.Thread):
 
     def _once(self, *, last: bool) -> bool:
         """Look once; returns False where a step is to be taken again. A fault of one does not stop the others."""
-        steps = (self._checkpoint, self._mirror, self._scalars)
+        steps = (self._checkpoint, self._forget, self._mirror, self._scalars)
         return all([self._try(step, last) for step in steps])
 
     def _try(self, step: Callable[[bool], None], last: bool) -> bool:
@@ -89,27 +92,29 @@ class Uploads(threading.Thread):
         except Exception as error:  # noqa: BLE001 (this thread must outlive a full disk and a controller that is away)
             self._say_once(name, error)
             self._not_before[name] = time.monotonic() + BACK_OFF_SECONDS
-            # While the script runs a person may mend what is refused; at the end nobody waits for that.
-            return last and isinstance(error, Permanent)
+            # While the script runs a person may mend what is refused; at the end nobody waits for that, nor for what
+            # a later attempt, or `reconcile`, deletes as well.
+            return last and (isinstance(error, Permanent) or step == self._forget)
         return True
 
     def _say_once(self, step: str, error: Exception) -> None:
         """Tell of a fault; the same of the same step only once, for each try names another file."""
         if (step, type(error)) not in self._told:
             self._told.add((step, type(error)))
-            self._say(f"{error if isinstance(error, Permanent | Temporary | TimeoutError) else repr(error)}")
+            said = error if isinstance(error, Permanent | Temporary | TimeoutError) else repr(error)
+            self._say(f"{DOES_NOT.get(step, NOT_UPLOADED)}: {said}")
 
     def _leave_out(self, name: str, reason: str) -> None:
         """Tell of a file that is left out, once; of many only the log has all."""
         if name not in self._left_out:
             self._left_out.add(name)
-            self._say(reason, warns=len(self._left_out) <= SHOWN_SKIPPED)
+            self._say(f"{NOT_UPLOADED}: {reason}", warns=len(self._left_out) <= SHOWN_SKIPPED)
 
     def _say(self, what: str, *, warns: bool = True) -> None:
         with suppress(Exception):
-            self._instance.log.say(f"not uploaded: {what}", "WARNING")
+            self._instance.log.say(what, "WARNING")
             if warns:
-                self._instance.door.warn(f"Warning: not uploaded: {what}")
+                self._instance.door.warn(f"Warning: {what}")
 
     def _checkpoint(self, last: bool) -> None:
         if self._keeper is None:
@@ -118,6 +123,10 @@ class Uploads(threading.Thread):
             self._keeper.finish(is_whole=self._is_whole)
         elif not self._leaves_checkpoints.is_set():
             self._keeper.tick(time.monotonic())
+
+    def _forget(self, _last: bool) -> None:
+        if self._keeper is not None:
+            self._keeper.forget_old()
 
     def _mirror(self, _last: bool) -> None:
         self._curves.mirror()

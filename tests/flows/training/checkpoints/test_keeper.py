@@ -251,7 +251,7 @@ def test_nothing_is_sent_by_who_may_have_slept_past_the_lease(
     with pytest.raises(Permanent):
         watch.finish()
     with pytest.raises(Permanent):
-        watch._forget_old()
+        watch.forget_old()
     assert content(other) == FILES
     assert not (there / "attempt-2").exists()
     assert told == []

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -15,10 +16,13 @@ from blocks.records import attempt as verbs
 from blocks.records import checkpoints, trainings
 from blocks.records.tables import Attempt, now
 from blocks.records.words import TrainingState
+from blocks.storage.errors import Unreachable
 from blocks.storage.location import Location, parse
+from blocks.storage.storage import Storage
 from blocks.storage.store import READ_LIMIT
 from flows.training import whole
 from flows.training.assignment import work_folder
+from flows.training.checkpoints import salvage as salvaging
 from flows.training.checkpoints.checkpoint import Committed, commit, manifest_of
 from flows.training.checkpoints.keeper import Keeper, Kept
 from flows.training.checkpoints.manifest import Manifest, beside, read_manifest
@@ -268,6 +272,33 @@ def test_what_earlier_attempts_left_and_the_records_hold_no_more_goes(
     # The second attempt may run by now: what it has is its own.
     assert there == ["checkpoint-1.committed", "checkpoint-1.committed"]
     assert len(kept(attempt_of, attempt_id)) == 1
+
+
+@pytest.mark.parametrize(("to", "is_told"), [(T.CREATE_IN_PROGRESS, False), (T.STOPPED, True)])
+def test_what_cannot_be_deleted_holds_up_no_next_attempt(
+    here: Platform,
+    ended: Ended,
+    attempt_of: Any,
+    places: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    to: TrainingState,
+    is_told: bool,
+):
+    """A later salvage deletes that as well; of a training that is over there is none: it is tried again."""
+    attempt_id = ended(to, {})
+    root = f"{places['checkpoint_path']}/{attempt_id.removesuffix('-a1')}"
+    keep(here, fill(tmp_path / "x"), parse(f"{root}/attempt-1/checkpoint-7"), attempt_id, 7)
+    copied(here, attempt_id, {"weights": b"whole"})
+
+    def refuse(storage: Storage, path: Location) -> None:
+        if str(path).endswith("-7"):
+            raise Unreachable("Its clock was set back.")
+
+    monkeypatch.setattr(salvaging, "forget", refuse)
+    with pytest.raises(Unreachable) if is_told else nullcontext():
+        salvage(here, attempt_id)
+    assert contents(here, kept(attempt_of, attempt_id)) == [{"weights": b"whole"}]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from blocks.storage.errors import AccessDenied, StorageError, Unreachable
+from flows.training.checkpoints import keeper as keeping
 from flows.training.instances import curves
 from flows.training.instances import uploads as uploading
 from flows.training.instances.instance import Instance
@@ -119,6 +120,31 @@ def test_only_the_step_that_failed_waits(one: Instance, tmp_path: Path, monkeypa
     assert {name: taken.count(name) for name in names} == dict.fromkeys(names, 3) | {fails: 1}
     assert not watch._once(last=True)
     assert taken[-3:] == names
+
+
+def test_an_old_checkpoint_that_stays_holds_up_nothing(
+    instance: Callable[..., Instance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A store that deletes nothing gets each new one all the same, and the end is not waited for; it is told once."""
+    monkeypatch.setattr(uploading, "BACK_OFF_SECONDS", 0)
+    monkeypatch.setattr(keeping, "STILL_SECONDS", 0)
+    one = instance(checkpoints_kept=1)
+    one.folders.checkpoint.mkdir(parents=True)
+
+    def refuse(*_: object) -> None:
+        raise Unreachable("Its clock was set back.")
+
+    watch, told = Uploads([one], tmp_path / "mirrored"), list[int]()
+    monkeypatch.setattr(one.door, "checkpoint", lambda kept: told.append(kept.number))
+    monkeypatch.setattr(one.storage, "delete", refuse)
+    for number in range(3):
+        fill(one.folders.checkpoint, {"weights": b"x" * (number + 1)})
+        watch._once(last=False)
+        watch._once(last=False)
+    fill(one.folders.checkpoint, {"weights": b"last"})
+    assert watch._once(last=True)
+    assert told == [1, 2, 3, 4]
+    assert one.door.warnings == ["Warning: an older checkpoint is still there: Its clock was set back."]
 
 
 def test_a_fault_of_the_curves_holds_up_no_checkpoint(one: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
